@@ -50,6 +50,10 @@ class Cluster(Protocol):
     def witnesses(self) -> Witnesses:
         """Who can tell that the sites' network links carry packets."""
 
+    @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]:
+        """Addresses that nodes have towards pods and that are no pod's, by bare name, as far as they are known."""
+
     async def changes(self) -> Sequence[Snapshot]:
         """The states that the cluster went through since the last call, oldest first; empty when nothing that matters
         has changed.

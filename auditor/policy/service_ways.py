@@ -7,7 +7,7 @@ these readings part, nothing is demanded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -27,9 +27,11 @@ SOMEBODY = "host/somebody-at-"
 """How the names begin of those who have an address that no endpoint has."""
 
 
-def expectation(snapshot: Snapshot, cell: ServiceCell, notes: tuple[Note, ...] = ()) -> ServiceExpectation:
+def expectation(
+    snapshot: Snapshot, cell: ServiceCell, notes: tuple[Note, ...] = (), inner: Sequence[str] = ()
+) -> ServiceExpectation:
     """What the policies of ``snapshot``, which has all nodes, demand of ``cell``; ``notes`` are those of the same
-    connection without the Service.
+    connection without the Service, ``inner`` further addresses that the node has whose NodePort this is.
     """
     verdict = Verdict.ALLOWED if _is_open(snapshot, cell.direct) else Verdict.DENIED
     for note in notes:
@@ -39,7 +41,7 @@ def expectation(snapshot: Snapshot, cell: ServiceCell, notes: tuple[Note, ...] =
         return ServiceExpectation(Verdict.ALLOWED)
     if cell.way is Way.CLUSTER_IP:
         return ServiceExpectation(verdict, _covered(snapshot, cell, verdict))
-    verdicts = set(_by_node_port(snapshot, cell))
+    verdicts = set(_by_node_port(snapshot, cell, inner))
     return ServiceExpectation(verdict, "" if len(verdicts) == 1 else _why_by_node_port(cell))
 
 
@@ -89,7 +91,7 @@ def with_somebody_at(snapshot: Snapshot, addresses: Iterable[str]) -> Snapshot:
     return replace(snapshot, endpoints=(*snapshot.endpoints, *there))
 
 
-def _by_node_port(snapshot: Snapshot, cell: ServiceCell) -> Iterator[bool]:
+def _by_node_port(snapshot: Snapshot, cell: ServiceCell, inner: Sequence[str]) -> Iterator[bool]:
     """Whether ``cell`` is allowed, by each reading."""
     node = f"node/{cell.at}"
     before = _side(snapshot, cell.direct._replace(destination=node, port=cell.number), Direction.EGRESS)
@@ -98,6 +100,10 @@ def _by_node_port(snapshot: Snapshot, cell: ServiceCell) -> Iterator[bool]:
     seen = [own]
     if cell.way is Way.NODE_PORT:
         seen.append(_side(snapshot, cell.direct._replace(source=node), Direction.INGRESS))
+        # At its own node they are that node's, which no policy keeps out.
+        elsewhere = inner if inner and snapshot.endpoint(cell.backend).node != cell.at else ()
+        alike = (each for each in elsewhere if ip_address(each).version == cell.family)
+        seen += [by_address(snapshot, cell, Direction.INGRESS, each, cell.port) for each in alike]
     for sent in (before, after):
         yield from (sent and received for received in seen)
 

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from auditor.model.addresses import IPAddress
 from auditor.model.ports import Protocol
@@ -58,32 +59,36 @@ async def probe_services(  # noqa: PLR0913, PLR0917 - what a probing depends on
     progress: ProbingProgress,
     *,
     translators: Iterable[IPAddress] = (),
+    inner: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> ServiceOutcome:
     """Try ``tries``, with ``proofs`` that nodes translate Services, by agents at ``places``. ``translators`` are the
-    addresses of nodes. However this ends, every channel is closed.
+    addresses of nodes, ``inner`` those that a node, by its bare name, has towards pods: these count for what takes a
+    NodePort of that node alone. However this ends, every channel is closed.
     """
     if not tries:
         return ServiceOutcome()
     async with AgentPool(taking_part(tries, proofs, places), open, options, progress, translators) as pool:
-        return await _ServiceRun(tries, proofs, pool, options, progress).run()
+        return await _ServiceRun(tries, proofs, pool, options, progress, inner).run()
 
 
 class _ServiceRun:
     """One probing of connections through Services."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - as probe_services
         self,
         tries: Sequence[ServiceTry],
         proofs: Sequence[Proof],
         pool: AgentPool,
         options: ProbingOptions,
         progress: ProbingProgress,
+        inner: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._tries = {each.cell: each for each in tries}
         self._proofs = proofs
         self._pool = pool
         self._options = options
         self._progress = progress
+        self._inner = inner
         self._results: dict[ServiceCell, list[AttemptResult]] = {cell: [] for cell in self._tries}
         self._told_in: dict[ServiceCell, int] = {}
         self._proven: defaultdict[Translating, set[int]] = defaultdict(set)
@@ -162,8 +167,10 @@ class _ServiceRun:
         """``one``; where it came from an address that only a node can have given it, it came from its source. What a
         pod sends to itself nobody else asked, and the addresses that it shows are the node's own.
         """
-        itself = cell.source == cell.backend
-        if one.by_way and (itself or one.seen in self._nodes_seen[self._tries[cell].translating.node]):
+        if not one.by_way:
+            return one
+        own = {*self._nodes_seen[self._tries[cell].translating.node], *self._inner.get(cell.at, ())}
+        if cell.source == cell.backend or one.seen in own:
             return replace(one, answer=Answer.ALLOWED, outcome="token", by_way=False)
         return one
 

@@ -202,6 +202,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
         audited=frozenset(options.namespaces) or None,
         newcomers=max(0, options.max_probe_pods - len(intended.probes)),
         room=checked.room,
+        inner_addresses=intended.live.inner_addresses,
     )
     return intended, LiveCluster(api, run_id, deployment, progress, reproduce)
 

@@ -51,8 +51,10 @@ async def through_services(
     without, limits = bounded(connections(made, results, places, nodes), made, places)
     snapshot = _with_nodes(audit_state.expectation.matrix.snapshot, nodes)
     of_nodes = [str(address) for node in nodes.values() for address in node.addresses]
+    inner = cluster.inner_addresses
+    of_nodes += [address for own in inner.values() for address in own]
     snapshot = with_somebody_at(snapshot, [*of_nodes, *(cell.address for cell in without)])
-    demands = await apart(_demands, snapshot, without)
+    demands = await apart(_demands, snapshot, without, inner)
     outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
     changed, failed = await audit_state.is_outdated(cluster), dict(cluster.failed)
     void = {
@@ -73,8 +75,10 @@ def _with_nodes(snapshot: Snapshot, nodes: Mapping[str, Endpoint]) -> Snapshot:
     )
 
 
-def _demands(snapshot: Snapshot, without: Mapping[ServiceCell, CellResult]) -> dict[ServiceCell, ServiceExpectation]:
-    return {cell: expectation(snapshot, cell, each.notes) for cell, each in without.items()}
+def _demands(
+    snapshot: Snapshot, without: Mapping[ServiceCell, CellResult], inner: Mapping[str, Sequence[str]]
+) -> dict[ServiceCell, ServiceExpectation]:
+    return {cell: expectation(snapshot, cell, each.notes, inner.get(cell.at, ())) for cell, each in without.items()}
 
 
 async def _probe(  # noqa: PLR0913, PLR0917 - where it comes together
@@ -100,6 +104,7 @@ async def _probe(  # noqa: PLR0913, PLR0917 - where it comes together
         options,
         progress,
         translators=translators,
+        inner=cluster.inner_addresses,
     )
 
 

@@ -31,6 +31,8 @@ from tests.watching import LIMIT
 Report = dict[str, Any]
 
 FOUND_TO_DIFFER = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED, Result.CNI_DEPENDENT)
+FAULTS_OF_SERVICES = ("leaks", "outages", "misdelivered", "unstable", "inconclusive")
+WAYS = {"cluster-ip", "node-port", "node-port-local"}
 NO_VERDICT = (Result.INCONCLUSIVE, Result.SKIPPED)
 MANAGED = "app.kubernetes.io/managed-by=netpol-audit"
 RUN_LABEL = "netpol-audit/run"
@@ -94,6 +96,17 @@ def run_audit(kubectl: Kubectl, image: str, *more: str, namespace: str = world.P
     assert held_up[-1] <= LIMIT, f"the event loop was held up for {held_up[-1]} s"
     report = json.loads(done.stdout)
     return Audited(done.returncode, report, complaints, tuple(_probes(report, recording)))
+
+
+def through_services(report: Report) -> list[Object]:
+    """The connections of ``report`` through Services: every way was tried, and none differs by the Service alone."""
+    cells: list[Object] = report["service_cells"]
+    unheard = {cell["outcome"]: cell for cell in cells if cell["observed"] == "inconclusive"}
+    assert unheard == {}
+    assert {cell["way"] for cell in cells} == WAYS
+    faults = {name: report["services"][name] for name in FAULTS_OF_SERVICES}
+    assert faults == dict.fromkeys(FAULTS_OF_SERVICES, 0)
+    return cells
 
 
 def _probes(report: Report, recording: Recording) -> Iterator[Endpoint]:

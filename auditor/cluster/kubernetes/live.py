@@ -56,6 +56,7 @@ class Deployment:
     probe pod, with the reason. ``users`` has the user to run as by namespace, None where the namespace chooses one.
     ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions by path of the list.
     So many ``newcomers`` may come later, to nodes with ``room`` (None: nobody knows).
+    ``inner_addresses`` are those that nodes have towards pods, by bare name.
     """
 
     snapshot: Snapshot
@@ -68,6 +69,7 @@ class Deployment:
     options: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
     audited: frozenset[str] | None = None
+    inner_addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
     newcomers: int = 0
     room: frozenset[str] | None = None
 
@@ -253,6 +255,15 @@ class LiveCluster(ClusterSession):
     @property
     def workloads(self) -> Snapshot:
         return self._deployment.workloads
+
+    @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]:
+        """Those that none of the probe pods has got."""
+        taken = {str(address) for pod in self._pods.started.values() for address in pod.addresses}
+        return {
+            node: [address for address in own if address not in taken]
+            for node, own in self._deployment.inner_addresses.items()
+        }
 
     async def name_service(self) -> NameService:
         """As the kubelet has set it up in each probe pod (``PodOptions.names``)."""

@@ -41,7 +41,7 @@ from auditor.loop.apart import apart
 from auditor.model.admin_policy import AdminPolicy
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
-from auditor.model.snapshot import ServiceEndpoint, Snapshot
+from auditor.model.snapshot import EndpointKind, ServiceEndpoint, Snapshot
 from auditor.parsing.manifests import EXTERNAL_NAME, Objects, assemble
 from auditor.parsing.services import read_service_endpoints, served
 
@@ -62,6 +62,7 @@ class LiveSnapshot:
     name, that take and run pods. ``manifests`` has every object that the snapshot was made of, with the fields that
     matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for
     people. ``versions`` are those that nodes run, and the images of the cluster's network, by what they are of.
+    ``inner_addresses`` are those that nodes have towards pods, by bare name, as far as the API tells.
     """
 
     snapshot: Snapshot
@@ -72,6 +73,16 @@ class LiveSnapshot:
     notes: tuple[str, ...] = ()
     ready_nodes: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
+    inner_addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def inner_addresses(nodes: Iterable[NodeRecord], snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
+    """Those of ``nodes``, without any that a pod of ``snapshot`` has: the network may give out addresses otherwise."""
+    taken = {address for end in snapshot.endpoints if end.kind is EndpointKind.POD for address in end.addresses}
+    return {
+        node.metadata.name: tuple(str(address) for address in node.inner_addresses if address not in taken)
+        for node in nodes
+    }
 
 
 def versions_on(nodes: Iterable[NodeRecord]) -> dict[str, str]:
@@ -196,6 +207,7 @@ class _Reading:
             (*self._notes, *others.notes, *snapshot.remarks),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
             {**versions_on(nodes), **in_words(self._agents)},
+            inner_addresses(nodes, snapshot),
         )
 
     async def _read_admin_policies(self, groups: Sequence[Group]) -> None:

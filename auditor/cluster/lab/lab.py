@@ -155,6 +155,11 @@ class Lab:
         return services
 
     @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]:
+        """None: the lab's nodes have one address of each family."""
+        return {}
+
+    @property
     def workloads(self) -> Snapshot:
         """Those that are probed."""
         return self._snapshot

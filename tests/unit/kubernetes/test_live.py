@@ -82,6 +82,14 @@ async def test_slices_without_endpoints_are_passed_over():
         assert len(cluster.sites) == 3
 
 
+async def test_an_address_that_a_probe_pod_has_got_is_not_taken_for_its_nodes():
+    async with live(world()) as cluster:
+        taken = str(cluster.sites[0].addresses[0])
+        own = {"node-1": (taken, "10.0.0.0"), "node-2": ("10.0.1.0", "10.0.1.1")}
+        cluster._deployment = replace(cluster._deployment, inner_addresses=own)
+        assert cluster.inner_addresses == {"node-1": ["10.0.0.0"], "node-2": ["10.0.1.0", "10.0.1.1"]}
+
+
 async def test_the_image_that_really_ran_is_told():
     store = world()
 

@@ -457,6 +457,23 @@ async def test_nodes_that_take_no_probe_pods(api, tmp_path):
     assert (await take(api, tmp_path)).ready_nodes == {"linux", "unknown"}
 
 
+async def test_addresses_that_nodes_have_towards_pods_are_those_before_any_pods(api, tmp_path):
+    api.objects["/api/v1/nodes"] = [
+        {"metadata": {"name": "a"}, "spec": {"podCIDRs": ["10.244.1.0/24", "fd00:1::/64"]}},
+        {"metadata": {"name": "b"}, "spec": {}},
+        {"metadata": {"name": "c"}, "spec": {"podCIDRs": ["10.0.0.4/30"]}},
+    ]
+    live = await take(api, tmp_path)
+    pods = {str(address) for end in live.snapshot.endpoints for address in end.addresses}
+    assert "10.0.0.5" in pods
+    assert live.inner_addresses == {
+        "a": ("10.244.1.0", "10.244.1.1", "fd00:1::", "fd00:1::1"),
+        "b": (),
+        "c": ("10.0.0.4",),
+    }
+    assert "podCIDR" not in str(live.manifests)
+
+
 async def test_what_nodes_run_is_told_each_version_once_and_is_not_saved(api, tmp_path):
     newer, older = ({"kubeletVersion": version, "kernelVersion": "6.1.0-28"} for version in ("v1.36.1", "v1.35.4"))
     api.objects["/api/v1/nodes"] = [

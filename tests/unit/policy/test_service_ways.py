@@ -80,6 +80,20 @@ def test_what_is_demanded_and_where_the_specification_leaves_it_open(policies, o
     assert demanded(*policies, of=of) == verdict
 
 
+OVERLAY = "198.18.1.0"
+
+
+def test_by_a_node_port_policies_may_see_an_address_that_its_node_has_towards_pods():
+    by_n0 = cell(way=Way.NODE_PORT, at="n0")
+    everywhere = (pods(labelled(app="web")), *(block(f"{end.addresses[0]}/32") for end in ENDPOINTS if end.node))
+    from_nodes = receive(*(rule(each) for each in everywhere), app="db")
+    there = world(from_nodes, endpoints=ENDPOINTS)
+    assert expectation(there, by_n0).demanded is ALLOWED
+    assert expectation(there, by_n0, inner=(OVERLAY, "fd00::1")).demanded is OPEN
+    assert expectation(world(SHUT, endpoints=ENDPOINTS), by_n0, inner=(OVERLAY,)).demanded is DENIED
+    assert expectation(there, cell(), inner=(OVERLAY,)).demanded is ALLOWED
+
+
 @pytest.mark.parametrize("note", [Note.CNI_DEPENDENT, Note.UNDEFINED, Note.ADDRESS_UNKNOWN, Note.LABELS_UNKNOWN])
 def test_what_is_open_without_the_service_is_open_through_it(note):
     assert demanded(of=cell(), notes=(note,)) is OPEN

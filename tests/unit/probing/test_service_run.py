@@ -124,6 +124,29 @@ async def test_a_nodes_own_address_is_known_from_what_its_pods_send_to_themselve
     assert found.seen[by_port] == "10.244.0.1"
 
 
+OVERLAY = by_way_of("10.244.2.0", ANSWERED)
+BY_PORT = CELL._replace(way=Way.NODE_PORT, at="n2", address="172.18.0.4", number=30000)
+
+
+@pytest.mark.parametrize(
+    ("cell", "inner", "verdict"),
+    [
+        (BY_PORT, {"n2": ("10.244.2.0", "10.244.2.1")}, Observed.ALLOWED),
+        (BY_PORT, {"n2": ("10.244.2.1",)}, Observed.INCONCLUSIVE),
+        # Of another node it proves nothing: somebody may have passed it on.
+        (BY_PORT, {"n0": ("10.244.2.0",), "n1": ("10.244.2.0",)}, Observed.INCONCLUSIVE),
+        # Nobody is to be taken for a node where there is no NodePort.
+        (CELL, {"n0": ("10.244.2.0",), "n1": ("10.244.2.0",), "": ()}, Observed.INCONCLUSIVE),
+    ],
+)
+@pytest.mark.parametrize("demanded", list(Verdict))
+async def test_an_address_that_a_node_has_towards_pods_counts_by_its_node_ports_alone(cell, inner, verdict, demanded):
+    one = ServiceTry(cell, demanded, WEB, DB)
+    pool = Pool(lambda *_: OVERLAY)
+    found = await _ServiceRun([one], [proof_of(one)], pool, OPTIONS, NoProgress(), inner).run()
+    assert (found.observations[cell].verdict, found.seen[cell]) == (verdict, "10.244.2.0")
+
+
 async def test_a_datagram_that_arrived_got_through_though_its_answer_did_not():
     cell = CELL._replace(protocol=Protocol.UDP)
     lost = replace(SILENT, attempt_id=AttemptId("00000000", 0))

@@ -77,6 +77,7 @@ class Watched:
     sites = ()
     witnesses = NO_WITNESSES
     failed: ClassVar[dict[str, str]] = {}
+    inner_addresses: ClassVar[dict[str, list[str]]] = {}
     open = None
 
     def __init__(self):

@@ -7,7 +7,7 @@ that the API server leaves out when they are empty have that default here.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, Self
 
 import msgspec
@@ -143,6 +143,7 @@ class NodeSpec(Record, frozen=True):
     """v1 NodeSpec."""
 
     unschedulable: bool = False
+    pod_cidrs: list[str] = msgspec.field(default_factory=list, name="podCIDRs")
 
 
 class NodeInfo(Record, frozen=True):
@@ -175,6 +176,14 @@ class NodeRecord(Record, frozen=True):
         if self.spec.unschedulable or self.metadata.labels.get("kubernetes.io/os", "linux") != "linux":
             return False
         return any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
+
+    @property
+    def inner_addresses(self) -> tuple[IPAddress, ...]:
+        """The addresses that come before any pod's in the node's own networks of pods: Flannel's overlay has the first,
+        the bridge or gateway that host-local IPAM leaves out the second.
+        """
+        networks = (ip_network(text, strict=False).network_address for text in self.spec.pod_cidrs)
+        return tuple(first + each for first in networks for each in (0, 1))
 
     @property
     def _internal(self) -> list[NodeAddress]:

@@ -78,6 +78,11 @@ class ClusterSession:
         return self._failed
 
     @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]:
+        """None are needed where no Services are tried."""
+        return {}
+
+    @property
     def left_out(self) -> Sequence[str]:
         """The namespaces that something keeps from being audited, a line each."""
         return [f"left out: {reason}" for reason in self._leases.blocked.values()]
