@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
+from auditor.history.beside import is_service
 from auditor.history.identity import finding_id, fingerprint
 from auditor.history.suppressions import Accepted
 from auditor.history.surroundings import Change, changes_between
@@ -199,7 +200,7 @@ def _unseen(night: Night, connection: Connection, nodes: frozenset[Nodes], seen:
     """Why nobody can say that ``connection`` is as expected now; empty where that was seen."""
     for workload in (connection.source, connection.destination):
         if workload not in night.places:
-            return f"{workload} was not audited"
+            return f"{workload} was not {'tried' if is_service(workload) else 'audited'}"
     if not seen:
         return f"{connection.port} was not tried"
     if all(state == NO_VERDICT for state in seen.values()):

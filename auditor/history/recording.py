@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from auditor.history.beside import SeenBeside, kept_beside
 from auditor.history.identity import stable_reason, workloads_of
 from auditor.model.night import (
     ALLOWED,
@@ -70,7 +71,7 @@ def night_of(report: Report, version: str, conclusion: str) -> Night:
         )
         for finding in report.findings
     ]
-    night = build_night(head, ends, seen, findings, report.surroundings)
+    night = build_night(head, ends, seen, findings, report.surroundings, kept_beside(report))
     return (
         night if report.draw is None else replace(night, seed=report.draw.seed, tried=tuple(sorted(report.draw.here)))
     )
@@ -80,14 +81,23 @@ def _port(cell: Cell) -> Port:
     return Port(cell.protocol, cell.port, str(cell.family))
 
 
-def build_night(
+def build_night(  # noqa: PLR0913, PLR0917 - all that a record is made of
     head: Head,
     ends: Mapping[str, End],
     seen: Sequence[Seen],
     findings: Sequence[tuple[NightFinding, Iterable[tuple[str, str, Port]]]],
     surroundings: Surroundings | None,
+    beside: Iterable[SeenBeside] = (),
 ) -> Night:
-    """The record of a run. ``ends`` are by the names of endpoints; each finding comes with its connections."""
+    """The record of a run. ``ends`` are by the names of endpoints; each finding comes with its connections, and those
+    of what was tried ``beside`` the matrix come last.
+    """
+    more = list(beside)
+    if at_fault := sum(each.finding is not None for each in more):
+        head = replace(head, counts={**head.counts, "beside": at_fault})
+    ends = {**_ends_beside(more), **ends}
+    seen = [*seen, *(Seen(each.source, each.destination, each.port, each.expected, each.result) for each in more)]
+    findings = [*findings, *_findings_beside(more)]
     numbered = {end: number for number, end in enumerate(sorted(set(ends.values()), key=_order))}
     number_of = {name: numbered[end] for name, end in ends.items()}
     ports = tuple(sorted({each.port for each in seen}))
@@ -112,6 +122,21 @@ def build_night(
         findings=told,
         surroundings=surroundings,
     )
+
+
+def _ends_beside(beside: Iterable[SeenBeside]) -> dict[str, End]:
+    """What may be no endpoint of the report: Services, and nodes by themselves."""
+    names = dict.fromkeys(name for each in beside for name in (each.source, each.destination))
+    return {name: End((name,), name.removeprefix("node/") if name.startswith("node/") else "") for name in names}
+
+
+def _findings_beside(beside: Iterable[SeenBeside]) -> list[tuple[NightFinding, list[tuple[str, str, Port]]]]:
+    found: dict[tuple[str, tuple[str, ...]], tuple[NightFinding, list[tuple[str, str, Port]]]] = {}
+    for each in beside:
+        if each.finding is not None:
+            _, questions = found.setdefault((each.finding.kind, each.finding.reason), (each.finding, []))
+            questions.append((each.source, each.destination, each.port))
+    return list(found.values())
 
 
 def _order(end: End) -> tuple[tuple[str, ...], str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from auditor.model.beside import KINDS_BESIDE
 from auditor.model.night import Connection
 from auditor.model.standing import Age
 from auditor.parsing.fields import Fields
@@ -21,7 +22,7 @@ from auditor.parsing.suppressions import read_suppression_file
 
 SCHEMA = "audit.finding-suppressions/v1"
 REQUIRED = ("kind", "source", "destination", "port", "owner", "reason", "expires")
-KINDS = ("leak", "outage", "unstable", "misdelivered")
+KINDS = ("leak", "outage", "unstable", "misdelivered", *KINDS_BESIDE)
 PORT = re.compile(r"\*|(TCP|UDP|SCTP)/(\*|[1-9]\d{0,4})", re.ASCII)
 
 

@@ -6,6 +6,19 @@ from typing import Generic, Protocol, TypeVar
 
 from auditor.model.verdict import Result
 
+THROUGH, DNS, AT_SERVICE = "through-services", "dns", "service"
+"""What the kinds of findings begin with that are made there; ``leak`` and the like follow."""
+PAIRS_LOST = f"{DNS}-question-lost"
+KINDS_BESIDE = (
+    *(
+        f"{part}-{result}"
+        for part in (THROUGH, DNS, AT_SERVICE)
+        for result in (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED)
+    ),
+    PAIRS_LOST,
+)
+"""All kinds of findings that make an audit fail there."""
+
 
 class Tried(Protocol):
     """One connection of such a part, and how it compares with what was expected."""

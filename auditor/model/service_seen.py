@@ -30,6 +30,14 @@ class Way(StrEnum):
     NODE_PORT_LOCAL = "NodePort, externalTrafficPolicy Local"
 
 
+WAY_NAMES = {
+    Way.CLUSTER_IP: "cluster-ip",
+    Way.NODE_PORT: "node-port",
+    Way.NODE_PORT_LOCAL: "node-port-local",
+}
+"""Each as documents for programs have it."""
+
+
 class OwnPort(NamedTuple):
     """A port of a Service of the run's own: ``number`` leads to the backend's ``target``."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from auditor.model.beside import KINDS_BESIDE
 from auditor.model.night import Night
 from auditor.model.verdict import Conclusion
 
@@ -38,7 +39,7 @@ class FailOn(StrEnum):
 
 NO_FAULT = ("cni-dependent", "undefined")
 """The kinds of findings that fail no run."""
-LEAKS = ("leak", "intent: open")
+LEAKS = ("leak", "intent: open", *(each for each in KINDS_BESIDE if each.endswith("-leak")))
 
 
 @dataclass(frozen=True, slots=True)

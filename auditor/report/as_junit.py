@@ -15,23 +15,20 @@ from xml.etree import ElementTree as ET
 
 from auditor.history.identity import finding_id
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.dns_seen import LookupResult, PairsLost
 from auditor.model.report import CellResult, PolicyTests, Report
-from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.verdict import Cell, Conclusion, Result
 from auditor.report.cause import sureness
 from auditor.report.conclusion import conclude
 from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.grouping import expectation, in_words, observation
 from auditor.report.headline import headline
-from auditor.report.standing import borne
+from auditor.report.junit_beside import MOST_DESCRIBED, add_suites_beside
+from auditor.report.standing import borne, borne_by_id
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE)
 OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
 MOST_CASES = 10_000
 """Above this many, cases are put together."""
-MOST_DESCRIBED = 200
-"""Connections that one case describes; the rest is counted."""
 
 Pairs = dict[str, list[CellResult]]
 
@@ -50,12 +47,7 @@ def render(report: Report, stream: TextIO) -> None:
         count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
     if report.policies.untested:
         _add_policies_suite(root, report.policies)
-    if report.services is not None:
-        _add_services_suite(root, report.services)
-    if report.dns is not None:
-        _add_lookups_suite(root, "dns", report.dns.results, report.dns.pairs_lost)
-    if report.reached is not None:
-        _add_lookups_suite(root, "named services", report.reached.results)
+    add_suites_beside(root, report)
     if report.intent:
         _add_intent_suite(root, report)
     if conclude(report) is Conclusion.INCONCLUSIVE and root.find(".//error") is None:
@@ -192,45 +184,9 @@ def _add_policies_suite(root: ET.Element, policies: PolicyTests) -> None:
     count_cases(suite, 0.0)
 
 
-def _add_services_suite(root: ET.Element, seen: ServicesSeen) -> None:
-    """A case for each backend and way through a Service: a failure where that makes a difference."""
-    suite = ET.SubElement(root, "testsuite", name="services")
-    grouped: defaultdict[tuple[str, str], list[ServiceResult]] = defaultdict(list)
-    for each in seen.results:
-        grouped[each.cell.backend, each.cell.way].append(each)
-    for (backend, way), group in grouped.items():
-        case = ET.SubElement(suite, "testcase", classname="services", name=f"{way} -> {backend}", time="0.000")
-        wrong = [each for each in group if each.is_fault]
-        unheard = [each for each in group if each.result is Result.INCONCLUSIVE]
-        for tag, found in (("failure", wrong), ("error", [] if wrong else unheard)):
-            if found:
-                kinds = " and ".join(sorted({each.result.value for each in found}))
-                element = ET.SubElement(case, tag, message=f"{kinds} through a Service", type=found[0].result.value)
-                element.text = lines(f"{each.cell}: {observation(each.observation)}" for each in found[:MOST_DESCRIBED])
-    count_cases(suite, 0.0)
-
-
-def _add_lookups_suite(
-    root: ET.Element, name: str, results: Sequence[LookupResult], pairs_lost: Sequence[PairsLost] = ()
-) -> None:
-    """A case for each lookup, or connection to a Service: a failure where policies don't mean it so."""
-    suite = ET.SubElement(root, "testsuite", name=name)
-    for each in results:
-        case = ET.SubElement(suite, "testcase", classname=name, name=str(each.cell), time="0.000")
-        if each.is_fault or each.result is Result.INCONCLUSIVE:
-            tag = "failure" if each.is_fault else "error"
-            told = f"{each.result.value}: {observation(each.observation)}"
-            ET.SubElement(case, tag, message=told, type=each.result.value)
-    for lost in pairs_lost:
-        case = ET.SubElement(suite, "testcase", classname="dns", name=f"pairs on {lost.node}", time="0.000")
-        ET.SubElement(case, "failure", message=f"{lost.lost} of {lost.pairs} pairs lost one question", type="lost")
-    count_cases(suite, 0.0)
-
-
 def _add_intent_suite(root: ET.Element, report: Report) -> None:
     """A failure for each finding of the intent; skipped where it is known and doesn't make the run fail."""
-    told = report.comparison
-    ages = {} if told is None else {each.id: each.age for each in told.standings if not each.fails(told.fail_on)}
+    ages = borne_by_id(report)
     suite = ET.SubElement(root, "testsuite", name="intent")
     for finding in report.intent:
         case = ET.SubElement(suite, "testcase", classname="intent", name=str(finding.rule), time="0.000")

@@ -15,6 +15,7 @@ from math import isnan, nan
 from typing import TextIO
 
 from auditor import __version__
+from auditor.model.beside import KINDS_BESIDE
 from auditor.model.report import Report
 from auditor.model.standing import NO_FAULT, Age
 from auditor.model.verdict import Conclusion, Result
@@ -109,9 +110,9 @@ def _families(report: Report) -> Iterator[Family]:
 
 
 def _failing(report: Report) -> int:
-    through = sum(part.is_faulty for part in report.beside)
     if report.comparison is not None:
-        return len(report.comparison.failing) + through
+        return len(report.comparison.failing)
+    through = sum(part.is_faulty for part in report.beside)
     return sum(finding.kind not in NO_FAULT for finding in report.findings) + len(report.intent) + through
 
 
@@ -139,8 +140,8 @@ def _findings(report: Report) -> list[tuple[Labels, float]]:
         age = standings[number].age.value if standings else NOT_COMPARED
         for namespace in {homes.get(each.cell.destination, "") for each in finding.cells}:
             counts[finding.kind, namespace, age] += 1
-    intent = standings[len(report.findings) :] if standings else ()
-    counts.update(("intent", "", each.age.value) for each in intent)
+    others = standings[len(report.findings) :] if standings else ()
+    counts.update((each.kind if each.kind in KINDS_BESIDE else "intent", "", each.age.value) for each in others)
     if not standings and report.intent:
         counts["intent", "", NOT_COMPARED] += len(report.intent)
     if not counts:

@@ -14,21 +14,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from auditor.history.beside import of_service
 from auditor.history.identity import finding_id, stable_reason
-from auditor.model.beside import Tried
+from auditor.model.beside import THROUGH, Tried
 from auditor.model.printable import printable
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.report_object import BEGAN, STATUSES, ReportObject, ReportResult
 from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
-from auditor.model.service_seen import ServiceResult, ServicesSeen
+from auditor.model.service_seen import ServiceResult
 from auditor.model.standing import Standing
 from auditor.model.verdict import NOT_OBSERVED, Cell, Conclusion, Result
 from auditor.model.words import pluralize
 from auditor.report.conclusion import conclude
-from auditor.report.findings_beside import THROUGH, findings_beside
+from auditor.report.findings_beside import findings_beside
 from auditor.report.grouping import by_reason, expectation, in_words, observation
 from auditor.report.headline import headline
 from auditor.report.services import through_services
+from auditor.report.standing import borne_by_id
 
 MOST_RESULTS = 1000
 LARGEST = 1 << 20
@@ -163,7 +165,7 @@ class _Told:
             properties = {"connections": str(len(finding.cells)), "advice": finding.advice, **_of_standing(standing)}
             yield _result(finding.kind, status, finding.title, stable_reason(finding.expected_by), severity, properties)
         yield from self._of_the_intent()
-        yield from _of_services(report.services)
+        yield from _of_services(report)
         yield from _of_lookups(report)
         for policy in report.policies.untested:
             status = "skip" if policy.accepted else "error"
@@ -189,8 +191,9 @@ class _Told:
         return "warn" if each.cell in self._borne else STATUS[each.result]
 
 
-def _of_services(seen: ServicesSeen | None) -> Iterator[ReportResult]:
+def _of_services(report: Report) -> Iterator[ReportResult]:
     """A result for each backend and way where a Service makes a difference, and for what has no verdict."""
+    seen, ages = report.services, borne_by_id(report)
     grouped: dict[tuple[str, str, str], list[ServiceResult]] = {}
     for each in through_services(seen):
         if each.is_fault or each.result is Result.INCONCLUSIVE:
@@ -198,23 +201,27 @@ def _of_services(seen: ServicesSeen | None) -> Iterator[ReportResult]:
     cause = seen.diagnosis.title if seen is not None and seen.diagnosis is not None else ""
     for (_, way, backend), group in grouped.items():
         first = group[0]
+        kept = of_service(first).finding
+        age = ages.get(finding_id(kept.kind, kept.reason)) if kept is not None else None
         yield _result(
             f"{first.result} through Services",
-            STATUS[first.result],
+            STATUS[first.result] if age is None else "warn",
             f"{pluralize(len(group), 'connection')} to {backend} by {way}, {first.cell} for one: expected "
             f"{first.expected}, observed {observation(first.observation)}",
             severity=SEVERITY.get(first.result, "info"),
-            properties={"connections": str(len(group)), "cause": cause if first.is_fault else ""},
+            properties={"connections": str(len(group)), "cause": cause if first.is_fault else "", "age": age or ""},
         )
 
 
 def _of_lookups(report: Report) -> Iterator[ReportResult]:
     """A result for each thing that is wrong with lookups or at named Services, and for what has no verdict."""
+    ages = borne_by_id(report)
     for each in findings_beside(report):
         if not each.kind.startswith(THROUGH):
-            status = "warn" if each.result is None else STATUS[each.result]
+            age = ages.get(each.id)
+            status = "warn" if each.result is None or age is not None else STATUS[each.result]
             severity = "medium" if each.result is None else SEVERITY.get(each.result, "info")
-            yield _result(each.kind, status, each.text, severity=severity)
+            yield _result(each.kind, status, each.text, severity=severity, properties={"age": age or ""})
     for part in (report.dns, report.reached):
         for reason, group in by_reason(part.unheard if part is not None else ()).items():
             yield _result(

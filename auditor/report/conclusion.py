@@ -30,14 +30,15 @@ def conclude(report: Report) -> Conclusion:
 
 
 def has_failing(report: Report) -> bool:
-    """Whether any finding makes the audit fail: held against earlier runs, not each of them does. What goes wrong
-    through Services or in lookups always does: it is not among what earlier runs recorded.
-    """
-    if any(part.is_faulty for part in report.beside):
-        return True
+    """Whether any finding makes the audit fail: held against earlier runs, not each of them does."""
     if report.comparison is not None:
         return bool(report.comparison.failing)
-    return bool(report.summary.faults or report.intent)
+    return has_findings(report)
+
+
+def has_findings(report: Report) -> bool:
+    """Whether anything differs, or is not as it was meant, whatever earlier runs found."""
+    return bool(report.summary.faults or report.intent or any(part.is_faulty for part in report.beside))
 
 
 def has_verdicts(report: Report) -> bool:

@@ -1,15 +1,16 @@
-"""What is found beside the matrix, as findings: through Services, in lookups, at Services that were named.
-
-No earlier run is held against these: they have no age.
-"""
+"""What is found beside the matrix, as findings: through Services, in lookups, at Services that were named."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from auditor.model.dns_seen import DnsSeen, LookupResult
+from auditor.history.beside import of_lookup, of_named, of_service, pairs_of
+from auditor.history.identity import finding_id
+from auditor.model.beside import AT_SERVICE, DNS, PAIRS_LOST, THROUGH
+from auditor.model.dns_seen import DnsSeen, LookupResult, ReachedSeen
 from auditor.model.lint import Place
+from auditor.model.night import NightFinding
 from auditor.model.report import Report
 from auditor.model.service_seen import ServicesSeen
 from auditor.model.verdict import Result
@@ -17,8 +18,7 @@ from auditor.report.lookups import grouped_cut_off, grouped_faults, pair_line
 from auditor.report.reached import grouped_faults_at
 from auditor.report.services import grouped_faults as grouped_through_services
 
-THROUGH, DNS, AT_SERVICE = "through-services", "dns", "service"
-CUT_OFF, PAIRS_LOST = "cut-off", "question-lost"
+CUT_OFF = f"{DNS}-cut-off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class FindingBeside:
     """One finding: ``kind`` is its part and what is wrong there, such as ``dns-leak``; ``text`` says so in one line.
 
     ``result`` is None for what is a warning alone. ``places`` are those of the policies that decide. ``key`` is the
-    same in every run in which the same thing is found.
+    same in every run in which the same thing is found. ``id`` is that of the finding that it is part of where runs are
+    held against each other; empty for a warning.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class FindingBeside:
     result: Result | None
     places: tuple[Place, ...] = ()
     key: tuple[str, ...] = ()
+    id: str = ""
 
 
 def findings_beside(report: Report) -> list[FindingBeside]:
@@ -41,7 +43,7 @@ def findings_beside(report: Report) -> list[FindingBeside]:
     return [
         *(_through(report.services) if report.services is not None else ()),
         *(_in_lookups(report.dns) if report.dns is not None else ()),
-        *(_of_lookups(AT_SERVICE, grouped_faults_at(report.reached)) if report.reached is not None else ()),
+        *(_at_services(report.reached) if report.reached is not None else ()),
     ]
 
 
@@ -50,20 +52,33 @@ def _through(seen: ServicesSeen) -> Iterator[FindingBeside]:
     for line, group in grouped_through_services(seen.faults):
         first, places = group[0], _once(each.places for each in group)
         key = (str(first.cell.way), *sorted(f"{each.subject} {each.path}" for each in places))
-        yield FindingBeside(f"{THROUGH}-{first.result}", f"{_plain(line)}{cause}", first.result, places, key)
+        text, same = f"{_plain(line)}{cause}", _id(of_service(first).finding)
+        yield FindingBeside(f"{THROUGH}-{first.result}", text, first.result, places, key, same)
 
 
 def _in_lookups(seen: DnsSeen) -> Iterator[FindingBeside]:
-    yield from _of_lookups(DNS, grouped_faults(seen.faults))
+    for line, group in grouped_faults(seen.faults):
+        yield _of_lookups(DNS, line, group, of_lookup(group[0]).finding)
     for line, group in grouped_cut_off(seen):
-        yield FindingBeside(f"{DNS}-{CUT_OFF}", _plain(line), None, _places(group), _key(group))
+        yield FindingBeside(CUT_OFF, _plain(line), None, _places(group), _key(group))
     for each in seen.pairs_lost:
-        yield FindingBeside(f"{DNS}-{PAIRS_LOST}", _plain(pair_line(each)), Result.UNSTABLE, key=(each.node,))
+        same = _id(pairs_of(each.node, lost=True).finding)
+        yield FindingBeside(PAIRS_LOST, _plain(pair_line(each)), Result.UNSTABLE, (), (each.node,), same)
 
 
-def _of_lookups(part: str, groups: Iterator[tuple[str, list[LookupResult]]]) -> Iterator[FindingBeside]:
-    for line, group in groups:
-        yield FindingBeside(f"{part}-{group[0].result}", _plain(line), group[0].result, _places(group), _key(group))
+def _at_services(seen: ReachedSeen) -> Iterator[FindingBeside]:
+    for line, group in grouped_faults_at(seen):
+        kept = of_named(group[0], seen.named.get(group[0].cell.name, ""))
+        yield _of_lookups(AT_SERVICE, line, group, kept.finding)
+
+
+def _of_lookups(part: str, line: str, group: Sequence[LookupResult], kept: NightFinding | None) -> FindingBeside:
+    result = group[0].result
+    return FindingBeside(f"{part}-{result}", _plain(line), result, _places(group), _key(group), _id(kept))
+
+
+def _id(kept: NightFinding | None) -> str:
+    return "" if kept is None else finding_id(kept.kind, kept.reason)
 
 
 def _places(group: Sequence[LookupResult]) -> tuple[Place, ...]:

@@ -11,7 +11,7 @@ from auditor.model.scorecard import Score, Scorecard
 from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
 from auditor.model.words import in_brief, pluralize
-from auditor.report.conclusion import conclude
+from auditor.report.conclusion import conclude, has_findings
 from auditor.report.lookups import lookups_headline, wrong_in_lookups
 from auditor.report.reached import reached_headline, wrong_at_services
 from auditor.report.services import services_headline, wrong_through_services
@@ -56,7 +56,7 @@ def headline(report: Report) -> str:
         "" if report.dns is None else lookups_headline(report.dns),
         "" if report.reached is None else reached_headline(report.reached),
     )
-    put_up_with = conclusion is not Conclusion.FAIL and bool(summary.faults or report.intent)
+    put_up_with = conclusion is not Conclusion.FAIL and has_findings(report)
     if conclusion is Conclusion.PASS and not put_up_with:
         return _joined(_as_expected(summary), through, accepted)
     wrong, unproven = ", ".join(_wrong(report)), _unproven(report.policies)

@@ -45,7 +45,7 @@ def in_columns(texts: Sequence[str], widths: Sequence[int]) -> str:
 def night_in_words(night: NightInBrief) -> tuple[str, ...]:
     """A run, by ``COLUMNS``."""
     counts = night.counts
-    other = counts.get("unstable", 0) + counts.get("misdelivered", 0)
+    other = counts.get("unstable", 0) + counts.get("misdelivered", 0) + counts.get("beside", 0)
     numbers = (counts.get("leaks", 0), counts.get("outages", 0), other)
     ages = (night.new, night.gone, night.incomparable)
     began = night.began.replace("T", " ").removesuffix("Z") or night.run

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from auditor.model.beside import KINDS_BESIDE
 from auditor.model.printable import printable
 from auditor.model.report import Report
 from auditor.model.scorecard import Score, Scorecard
@@ -61,11 +62,12 @@ def message_of(report: Report, last: str = "") -> Message | None:
     news, gone = _news(comparison)
     unsure = conclusion is Conclusion.INCONCLUSIVE and last != Conclusion.INCONCLUSIVE
     unheard = comparison is None and conclusion is Conclusion.FAIL
-    # What goes wrong through Services is held against no earlier run: it is told once it begins.
-    through = [text for label, text in cause_through_services(report.services) if label != "advice"]
-    through += [*wrong_at_services(report.reached), *wrong_in_lookups(report.dns)]
-    if not (news or gone or unsure or unheard or (through and last != Conclusion.FAIL)):
+    if not (news or gone or unsure or unheard):
         return None
+    beside = comparison is None or any(each.kind in KINDS_BESIDE for each in news)
+    through = [text for label, text in cause_through_services(report.services) if beside and label != "advice"]
+    if comparison is None:
+        through += [*wrong_at_services(report.reached), *wrong_in_lookups(report.dns)]
     found = [] if comparison is not None else [f"{each.kind}: {each.title}" for each in report.findings]
     lines = (*_lines(news, gone, found), *through)
     return Message(report.subject, report.run_id, report.began, conclusion, headline(report), lines, news, gone)

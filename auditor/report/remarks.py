@@ -13,6 +13,7 @@ from functools import singledispatch
 
 from auditor.history.identity import finding_id, stable_reason
 from auditor.lint.registry import CHECKS
+from auditor.model.beside import AT_SERVICE, DNS, PAIRS_LOST, THROUGH
 from auditor.model.intent import IntentFinding, IntentKind, IntentReport
 from auditor.model.lint import LintFinding, LintReport, Place, Severity
 from auditor.model.report import Finding, Report
@@ -20,16 +21,8 @@ from auditor.model.verdict import Result
 from auditor.report import headline as of_runs
 from auditor.report import intent_as_table, lint_as_table
 from auditor.report.conclusion import conclude
-from auditor.report.findings_beside import (
-    AT_SERVICE,
-    CUT_OFF,
-    DNS,
-    PAIRS_LOST,
-    THROUGH,
-    FindingBeside,
-    findings_beside,
-)
-from auditor.report.standing import borne
+from auditor.report.findings_beside import CUT_OFF, FindingBeside, findings_beside
+from auditor.report.standing import borne, borne_by_id
 
 
 class Level(StrEnum):
@@ -102,8 +95,8 @@ BESIDE_RULES: Mapping[str, Rule] = {
         "names can't be resolved though the policies allow it", "Something else than policies cuts DNS off."
     ),
     f"{DNS}-{Result.MISDELIVERED}": Rule("something other than DNS answers lookups"),
-    f"{DNS}-{CUT_OFF}": Rule("the policies keep pods from resolving names", "Nothing works by name there."),
-    f"{DNS}-{PAIRS_LOST}": Rule("of two DNS questions from one socket one is lost", "C libraries then wait for 5 s."),
+    CUT_OFF: Rule("the policies keep pods from resolving names", "Nothing works by name there."),
+    PAIRS_LOST: Rule("of two DNS questions from one socket one is lost", "C libraries then wait for 5 s."),
     f"{AT_SERVICE}-{Result.LEAK}": Rule("a Service answers whom the policies keep from all pods behind it"),
     f"{AT_SERVICE}-{Result.OUTAGE}": Rule("a Service can't be reached, or resolved, though the policies allow it"),
     f"{AT_SERVICE}-{Result.MISDELIVERED}": Rule("a Service's name resolves to an address that is not the Service's"),
@@ -145,7 +138,9 @@ def _of_run(report: Report) -> Remarks:
     """
     ages = zip(report.findings, borne(report), strict=True)
     found = [_of_finding(finding, fails=age is None) for finding, age in ages]
-    remarks = _ordered((*found, *map(_of_finding_beside, findings_beside(report)), *map(_of_rule, report.intent)))
+    put_up_with = borne_by_id(report)
+    beside = [_of_finding_beside(each, fails=each.id not in put_up_with) for each in findings_beside(report)]
+    remarks = _ordered((*found, *beside, *map(_of_rule, report.intent)))
     rules = {**RUN_RULES, **BESIDE_RULES, **INTENT_RULES}
     return Remarks("run", conclude(report), of_runs.headline(report), remarks, rules)
 
@@ -194,8 +189,8 @@ def _of_finding(finding: Finding, *, fails: bool) -> Remark:
     )
 
 
-def _of_finding_beside(finding: FindingBeside) -> Remark:
-    level = Level.WARNING if finding.result is None else Level.ERROR
+def _of_finding_beside(finding: FindingBeside, *, fails: bool) -> Remark:
+    level = Level.WARNING if finding.result is None else Level.ERROR if fails else Level.NOTE
     rule = BESIDE_RULES[finding.kind]
     return Remark(finding.kind, level, rule.title, finding.text, finding.places, _identity(finding.kind, *finding.key))
 

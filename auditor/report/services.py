@@ -6,18 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from auditor.model.service_seen import PathDiagnosis, ServiceCell, ServiceResult, ServicesSeen, Way
+from auditor.model.service_seen import WAY_NAMES, PathDiagnosis, ServiceCell, ServiceResult, ServicesSeen
 from auditor.model.verdict import Observed, Result
 from auditor.model.words import in_brief, pluralize
 from auditor.report.grouping import by_reason, in_words, observation
 
 MOST_LINES = 8
 SHOWN = 4
-WAYS = {
-    Way.CLUSTER_IP: "cluster-ip",
-    Way.NODE_PORT: "node-port",
-    Way.NODE_PORT_LOCAL: "node-port-local",
-}
 TOLD = {
     Result.LEAK: ("leak", "leaks"),
     Result.OUTAGE: ("outage", "outages"),
@@ -167,7 +162,7 @@ def _place(cell: ServiceCell) -> dict[str, Any]:
         "protocol": cell.protocol,
         "port": cell.port,
         "family": str(cell.family),
-        "way": WAYS[cell.way],
+        "way": WAY_NAMES[cell.way],
         "address": cell.address,
         "service_port": cell.number,
         **({"node": cell.at} if cell.at else {}),

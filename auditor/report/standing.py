@@ -27,8 +27,14 @@ def borne(report: Report) -> list[Age | None]:
     told = report.comparison
     if told is None:
         return [None] * len(report.findings)
-    standings = told.standings[: len(report.findings)]  # the intent's come last
+    standings = told.standings[: len(report.findings)]  # then come those beside the matrix, and the intent's
     return [None if each.fails(told.fail_on) else each.age for each in standings]
+
+
+def borne_by_id(report: Report) -> dict[str, Age]:
+    """The findings that do not make a run fail, whatever they are of, and why not."""
+    told = report.comparison
+    return {} if told is None else {each.id: each.age for each in told.standings if not each.fails(told.fail_on)}
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
