@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
-from sys import getsizeof
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TextIO, TypeAlias
 
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.policy.absent_cells import AbsentCell, absent_cells
-from auditor.policy.bits import WORD, bits, mask_of, octets_of, words_of
+from auditor.policy.bits import bits, mask_of, octets_of
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import Exposure, view_exposures
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
@@ -25,8 +25,10 @@ Pairs: TypeAlias = Mapping[str, Collection[str]]
 
 SCHEMA = "audit.expected/v1"
 DOUBT = '"doubt":true,'
-MOST_KEPT = 1 << 26
-"""How many bytes of text are kept that several sources have in common."""
+MOST_PAIRS = 250_000
+"""So many pairs of classes have cells of their own; of more than that, cells would soon be gigabytes, and there are
+rows.
+"""
 
 
 def render(view: MatrixView, stream: TextIO) -> None:
@@ -60,8 +62,8 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
     """The JSON document, in pieces, with the cells from ``sources`` to ``destinations`` (names of endpoints), and what
     is ``exposed`` to pods that are not in the input, with the cells of these (``absent``), and the ``ways`` in.
 
-    Without ``expand`` there is a cell for each pair of the classes that have a member among them. ``pairs``, with
-    ``expand``, as in ``MatrixView``.
+    Without ``expand`` there is a cell for each pair of the classes that have a member among them, or, where these are
+    more than ``MOST_PAIRS``, a row for each source class. ``pairs``, with ``expand``, as in ``MatrixView``.
     """
     yield f'{{"schema":"{SCHEMA}","endpoints":['
     shown = [
@@ -77,14 +79,17 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
         yield f'"exposure_cells":[\n{lines}\n],'
     if ways:
         yield f'"ways_in":{json.dumps(ways)},'
-    yield '"cells":['
     cells = ExpectedCells(matrix, ports)
+    if expand:
+        title, found = "cells", _expanded(matrix, cells, sources, destinations, pairs)
+    else:
+        ends = [sorted({matrix.class_of(name) for name in names}) for names in (sources, destinations)]
+        rows = _rows(matrix, cells, *ends)
+        in_rows = len(ends[0]) * len(ends[1]) > MOST_PAIRS
+        title = "rows" if in_rows else "cells"
+        found = (_row_of(*row) if in_rows else _cells_of(*row) for row in rows)
+    yield f'"{title}":['
     separator = "\n"
-    found = (
-        _expanded(matrix, cells, sources, destinations, pairs)
-        if expand
-        else _by_class(matrix, cells, sources, destinations)
-    )
     for piece in found:
         if piece:
             yield separator + piece
@@ -147,12 +152,6 @@ class _Tails:
             self._known[key] = [_tail(cell) for cell in self._cells.cells(pattern, destination)]
         return self._known[key]
 
-    def of_each(self, pattern: Pattern, destinations: Sequence[Endpoint]) -> Iterable[list[str]]:
-        """``of`` for each of ``destinations``, one at least."""
-        if self._by_name:
-            return (self.of(pattern, destination) for destination in destinations)
-        return repeat(self.of(pattern, destinations[0]), len(destinations))
-
 
 def _tail(cell: ExpectedCell) -> str:
     notes = ",".join(f'"{note}"' for note in cell.notes)
@@ -164,76 +163,109 @@ def _tail(cell: ExpectedCell) -> str:
     )
 
 
-def _by_class(
-    matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]
-) -> Iterator[str]:
-    unreadable = Unreadable(matrix.snapshot)
-    source_classes, destination_classes = (
-        sorted({matrix.class_of(name) for name in names}) for names in (sources, destinations)
-    )
-    rows = _Rows(matrix, cells, destination_classes)
-    for source in source_classes:
-        doubtful = _doubtful_classes(matrix, unreadable, source, destination_classes)
-        yield rows.text(source, cells.parts_from_class(source), doubtful)
-
-
-class _Rows:
-    """The cells of one source class after the other.
-
-    Most sources see most destinations alike, so the cells of each run of ``WORD`` destinations are kept by the patterns
-    in it, all but the source of each.
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Destinations that one source class reaches alike: runs of class numbers, both ends included, in ascending order;
+    what their cells say after the names; whether a policy that can't be read may say otherwise.
     """
+
+    runs: list[tuple[int, int]]
+    tails: list[str]
+    doubt: bool
+
+
+def _rows(
+    matrix: ExpectedMatrix, cells: ExpectedCells, sources: Iterable[int], destinations: Collection[int]
+) -> Iterator[tuple[int, list[_Alike]]]:
+    """Each of ``sources``, a class, with those of ``destinations`` that it can talk to."""
+    unreadable = Unreadable(matrix.snapshot)
+    ends = _Ends(matrix, cells, destinations)
+    for source in sources:
+        doubtful = ends.mask(_doubtful_classes(matrix, unreadable, source, destinations))
+        found = [
+            _Alike(ends.runs(among), tails, doubt)
+            for pattern, mask in cells.parts_from_class(source)
+            for doubt, part in ((False, mask & ~doubtful), (True, mask & doubtful))
+            for among, tails in ends.alike(pattern, part)
+        ]
+        yield source, sorted(found, key=lambda alike: alike.runs[0])
+
+
+class _Ends:
+    """The destination classes that are shown, as sets of bits (``ExpectedMatrix.class_of_bit``)."""
 
     def __init__(self, matrix: ExpectedMatrix, cells: ExpectedCells, destinations: Collection[int]) -> None:
         """``destinations`` are the numbers of classes."""
         self._tails = _Tails(cells)
+        self._by_name = cells.asks_by_name
+        self._class_of_bit = matrix.class_of_bit
         self._bits = {number: bit for bit, number in matrix.class_of_bit.items()}
-        self._ends = {self._bits[number]: (number, matrix.representative(number)) for number in destinations}
-        self._wanted = octets_of(self._ends, max(self._ends, default=0) + 1)
-        self._words = -(-self._wanted.bit_length() // WORD)
-        self._numbers: dict[Pattern, int] = {}
-        self._known: dict[Hashable, list[str]] = {}
-        self._kept = 0
+        self._size = max(self._class_of_bit) + 1
+        self._ends = {self._bits[number]: matrix.representative(number) for number in destinations}
+        self._wanted = self.mask(destinations)
+        self._followed = mask_of(
+            bit for bit, number in self._class_of_bit.items() if self._class_of_bit.get(bit + 1) == number + 1
+        )
 
-    def text(self, source: int, parts: Iterable[tuple[Pattern, int]], doubtful: Iterable[int]) -> str:
-        """The cells of ``source``, to whose destinations ``parts`` apply."""
-        numbered = sorted((self._numbers.setdefault(pattern, len(self._numbers)), mask) for pattern, mask in parts)
-        numbers = [-1, *(number for number, _ in numbered)]
-        masks = [mask_of(self._bits[number] for number in doubtful), *(mask for _, mask in numbered)]
-        patterns = list(self._numbers)
-        cells: list[str] = []
-        for run, words in enumerate(zip(*(words_of(mask & self._wanted, self._words) for mask in masks), strict=True)):
-            if any(words):
-                found = tuple((number, word) for number, word in zip(numbers, words, strict=True) if word)
-                cells += self._run(run, found, patterns)
-        start = f'{{"source":{source},"destination":'
-        return start + f",\n{start}".join(cells) if cells else ""
+    def mask(self, numbers: Collection[int]) -> int:
+        """The classes with these ``numbers``."""
+        return octets_of((self._bits[number] for number in numbers), self._size) if numbers else 0
 
-    def _run(self, run: int, words: tuple[tuple[int, int], ...], patterns: Sequence[Pattern]) -> list[str]:
-        """The cells of one run, from the number of the destination on: ``words`` has the bits of each pattern and,
-        under -1, those in doubt.
+    def alike(self, pattern: Pattern, mask: int) -> Iterator[tuple[int, list[str]]]:
+        """The parts of ``mask``, of what is shown of it, of which ``pattern`` says the same; none where it says nothing
+        of them.
         """
-        key = (run, words)
-        if key not in self._known:
-            if self._kept > MOST_KEPT:
-                self._known.clear()
-                self._kept = 0
-            self._known[key] = self._new_run(run, words, patterns)
-            self._kept += sum(map(getsizeof, self._known[key]))
-        return self._known[key]
+        shown = mask & self._wanted
+        if not shown:
+            return
+        if not self._by_name:
+            if said := self._tails.of(pattern, self._ends[(shown & -shown).bit_length() - 1]):
+                yield shown, said
+            return
+        parts: dict[tuple[str, ...], int] = {}
+        for bit in bits(shown):
+            tails = tuple(self._tails.of(pattern, self._ends[bit]))
+            parts[tails] = parts.get(tails, 0) | 1 << bit
+        yield from ((part, list(tails)) for tails, part in parts.items() if tails)
 
-    def _new_run(self, run: int, words: Iterable[tuple[int, int]], patterns: Sequence[Pattern]) -> list[str]:
-        doubtful = dict(words).get(-1, 0)
-        cells: dict[int, list[str]] = {}
-        for pattern, word in words:
-            found = [(bit, *self._ends[run * WORD + bit]) for bit in bits(word)] if pattern >= 0 else []
-            if not found:
-                continue
-            tails = self._tails.of_each(patterns[pattern], [end for _, _, end in found])
-            for (bit, number, _), each in zip(found, tails, strict=True):
-                head = f"{number},{DOUBT * (doubtful >> bit & 1)}"
-                cells[number] = [head + tail for tail in each]
-        return [cell for number in sorted(cells) for cell in cells[number]]
+    def runs(self, mask: int) -> list[tuple[int, int]]:
+        """``mask`` as runs of class numbers, in ascending order. Neighbouring bits mostly stand for neighbouring
+        classes, so that few bits are looked at.
+        """
+        firsts = bits(mask & ~((mask & self._followed) << 1))
+        lasts = bits(mask & ~(mask >> 1 & self._followed))
+        of = self._class_of_bit
+        found = sorted((of[first], of[last]) for first, last in zip(firsts, lasts, strict=True))
+        joined = found[:1]
+        for first, last in found[1:]:
+            if first == joined[-1][1] + 1:
+                joined[-1] = (joined[-1][0], last)
+            else:
+                joined.append((first, last))
+        return joined
+
+
+def _cells_of(source: int, row: Iterable[_Alike]) -> str:
+    """A cell for each pair of classes and range of ports, in the order of the destinations."""
+    found = {number: alike for alike in row for first, last in alike.runs for number in range(first, last + 1)}
+    return ",\n".join(
+        f'{{"source":{source},"destination":{number},{DOUBT * alike.doubt}{tail}'
+        for number, alike in sorted(found.items(), key=itemgetter(0))
+        for tail in alike.tails
+    )
+
+
+def _row_of(source: int, row: Sequence[_Alike]) -> str:
+    """What ``_cells_of`` says, without saying it again for each of the destinations that are alike."""
+    alike = ",".join(
+        f'{{"destinations":{_json_of(each.runs)},{DOUBT * each.doubt}"ports":[{{{",{".join(each.tails)}]}}'
+        for each in row
+    )
+    return f'{{"source":{source},"to":[{alike}]}}' if row else ""
+
+
+def _json_of(runs: Iterable[tuple[int, int]]) -> str:
+    return "[" + ",".join(f"[{first},{last}]" for first, last in runs) + "]"
 
 
 def _doubtful_classes(

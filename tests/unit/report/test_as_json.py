@@ -4,7 +4,6 @@ import copy
 import io
 import json
 from dataclasses import fields, replace
-from functools import cache
 from importlib.resources import files
 
 import jsonschema
@@ -20,18 +19,12 @@ from auditor.policy.evaluator import evaluate
 from auditor.report import as_json
 from auditor.report.expected_as_json import expected_json
 from auditor.report.registry import RUN, renderer
+from tests.schemas import validator
 from tests.unit.diagnosis.worlds import SHOP, labels, with_policies
 from tests.unit.report.reports import report, small, small_untested, square
 
 OF_POLICIES = {"policies", "policies_tested", "policies_accepted", "policies_without_pods", "parts_unexercised"}
 COUNTED = {field.name for field in fields(Summary)} | {"coverage"} | OF_POLICIES
-
-
-@cache
-def validator(name):
-    """Whether the schema itself is a valid one is asked once, below: that takes longer than what it is used for."""
-    schema = json.loads(files("auditor").joinpath("schemas", name).read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in files("auditor").joinpath("schemas").iterdir()))
