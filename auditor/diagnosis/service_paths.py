@@ -99,13 +99,13 @@ class _Ends:
 
 PATHS: Mapping[PathDialect, PathSpec] = {
     PathDialect.SERVICE_SKIPS_POLICY: PathSpec(
-        "no policy is applied through Services on one node",
+        "no policy is applied through Services between pods of the same node",
         "Check where this CNI filters what kube-proxy has sent to a pod of the same node (with IPVS, in OUTPUT).",
         lambda ends, node: ends.source.node == ends.backend.node == node and ends.is_translated_at(node),
         lambda _: True,
     ),
     PathDialect.SERVICE_SNAT: PathSpec(
-        "through Services, pods of other nodes are seen as a node",
+        "what pods send through Services to other nodes seems to come from their node",
         "Find out what masquerades it: kube-proxy's --masquerade-all or --cluster-cidr, or the CNI's own rule.",
         lambda ends, node: ends.source.node == node != ends.backend.node and ends.by_cluster_ip,
         lambda ends: ends.sent() and ends.received_from_node(),
@@ -117,7 +117,7 @@ PATHS: Mapping[PathDialect, PathSpec] = {
         lambda ends: ends.received_from_node(),
     ),
     PathDialect.JUDGES_BEFORE_DNAT: PathSpec(
-        "through Services, egress is judged by the ClusterIP and the Service's port",
+        "egress through Services is judged by the ClusterIP and the Service's port",
         "Judge after the translation, or allow the ClusterIPs by ipBlocks, which other CNIs need not.",
         lambda ends, node: ends.by_cluster_ip and ends.source.node == node,
         lambda ends: ends.sent_to(ends.cell.address, ends.cell.number) and ends.received(),
@@ -129,7 +129,7 @@ PATHS: Mapping[PathDialect, PathSpec] = {
         lambda ends: ends.sent_to_node_port(),
     ),
     PathDialect.HAIRPIN_REPLIES_JUDGED: PathSpec(
-        "through Services, a pod's replies to itself are taken for new connections",
+        "the replies of what a pod sends to itself through a Service are taken for new connections",
         "The replies belong to a connection that was allowed: update the CNI, or allow egress to the pod's own node.",
         lambda ends, node: ends.to_itself and ends.source.node == node and ends.is_translated_at(node),
         lambda ends: ends.sent_to_own_node(),
@@ -214,10 +214,10 @@ def _named(
 ) -> PathDiagnosis:
     spec = PATHS[fault.dialect]
     count, whole = len(score.explained), len(differing)
-    tied = "".join(f"; or {PATHS[other.dialect].phrase}{_on(other)}" for other in alike[:2])
+    tied = "".join(f"; or {_in_words(other)}" for other in alike[:2])
     left = tuple(each.cell for each in differing if each.cell not in set(score.explained))
     return PathDiagnosis(
-        f"{spec.phrase}{_on(fault)}{tied}: explains {count} of {pluralize(whole, 'connection')} that "
+        f"{_in_words(fault)}{tied}: explains {count} of {pluralize(whole, 'connection')} that "
         f"{'differs' if whole == 1 else 'differ'} through Services alone",
         spec.advice,
         fault,
@@ -227,8 +227,10 @@ def _named(
     )
 
 
-def _on(fault: PathFault) -> str:
-    return f" on node {fault.node}" if fault.node else ""
+def _in_words(fault: PathFault) -> str:
+    """What is wrong, and where: the node first, as the words for some faults end with another."""
+    where = f"on node {fault.node}, " if fault.node else ""
+    return f"{where}{PATHS[fault.dialect].phrase}"
 
 
 def _unknown(differing: Sequence[ServiceResult]) -> PathDiagnosis:

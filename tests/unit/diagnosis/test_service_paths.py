@@ -81,6 +81,28 @@ def test_each_fault_is_named_with_its_node(dialect, node):
     assert diagnosis.unexplained == ()
 
 
+@pytest.mark.parametrize(
+    ("dialect", "node", "said"),
+    [
+        (
+            "service-skips-policy",
+            "n0",
+            "on node n0, no policy is applied through Services between pods of the same node",
+        ),
+        (
+            "service-snat",
+            "n1",
+            "on node n1, what pods send through Services to other nodes seems to come from their node",
+        ),
+        ("node-port-skips-policy", "", "no policy is applied through NodePorts at a pod's own node"),
+        ("judges-before-dnat", "", "egress through Services is judged by the ClusterIP and the Service's port"),
+    ],
+)
+def test_the_way_and_the_node_are_named_in_one_sentence(dialect, node, said):
+    diagnosis = diagnose_paths(SNAPSHOT, NODES, results(Enforcement(on_path={node: PathDialect(dialect)})))
+    assert diagnosis.title.startswith(f"{said}: explains ")
+
+
 def test_what_no_known_fault_explains_is_said_to_be_so():
     wrong = [
         replace(each, result=Result.LEAK) if each.expected is Verdict.DENIED and not each.left_open else each

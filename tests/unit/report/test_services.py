@@ -35,7 +35,7 @@ NODE_PORT = replace(
     seen="172.18.0.2",
 )
 DIAGNOSIS = PathDiagnosis(
-    "no policy is applied through Services on one node: explains 1 of 1",
+    "no policy is applied through Services between pods of the same node: explains 1 of 1",
     "Check where this CNI filters.",
     PathFault(PathDialect.SERVICE_SKIPS_POLICY, "n"),
     (CELL,),
@@ -85,7 +85,7 @@ def test_people_read_the_cause_the_way_and_what_has_no_verdict(name):
         assert "ClusterIP -&gt; prod/db" in text
         assert "leak through a Service" in text
     else:
-        assert text.count("no policy is applied through Services on one node") == 1
+        assert text.count("no policy is applied through Services between pods of the same node") == 1
         assert "nothing was answered on node n" in text
 
 
