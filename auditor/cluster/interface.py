@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from auditor.model.dns_seen import NameService
-from auditor.model.probe_pod import FirstMoments, Newcomer
+from auditor.model.probe_pod import Copy, FirstMoments, Newcomer, Room
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
@@ -63,6 +63,15 @@ class Cluster(Protocol):
         """Have more pods come, as far as there is room for them, look on for so many ``seconds`` at most until what
         should be closed to them is, and tell what was seen. They are gone with the cluster. Asked for only where sites
         say when they were ``created``.
+        """
+
+    @property
+    def room(self) -> Room:
+        """How many further pods may come to stay, and where."""
+
+    async def add(self, copies: Sequence[Copy]) -> Sequence[str]:
+        """Have ``copies`` come, no more than there is ``room`` for: those that run are in ``snapshot`` and ``sites``
+        from then on, under their names, and gone with the cluster. Why others don't run, a line each.
         """
 
     async def open(self, site: ProbeSite) -> AgentChannel:

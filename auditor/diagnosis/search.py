@@ -196,17 +196,29 @@ def discriminating_cells(
     Candidates are cells that could still be probed, or probed again, between endpoints of ``snapshot``. Empty: none of
     them can tell any two of the hypotheses apart.
     """
-    predictor = Predictor(Cells(snapshot, candidates), previous_policies)
-    predictions = [predictor.predict(faults, timed=False) for faults in ties]
-    certain = predictor.cells.everything
-    for prediction in predictions:
-        certain &= ~prediction.varying
-    groups = [[prediction.allowed & certain for prediction in predictions]]
+    groups = [answers(snapshot, ties, candidates, previous_policies)]
     chosen: list[int] = []
     while len(chosen) < MOST_CELLS and (best := _best_split(groups)) is not None:
         chosen.append(best)
         groups = [part for group in groups for part in _split(group, best) if len(set(part)) > 1]
-    return tuple(predictor.cells.cells[number] for number in chosen)
+    return tuple(candidates[number] for number in chosen)
+
+
+def answers(
+    snapshot: Snapshot,
+    ties: Sequence[Hypothesis],
+    cells: Sequence[Cell],
+    previous_policies: Sequence[NetworkPolicy] | None = None,
+) -> list[int]:
+    """Which of ``cells`` each of ``ties`` lets through, as bitsets over their order, without those of which any of them
+    says nothing certain.
+    """
+    predictor = Predictor(Cells(snapshot, cells), previous_policies)
+    predictions = [predictor.predict(faults, timed=False) for faults in ties]
+    certain = predictor.cells.everything
+    for prediction in predictions:
+        certain &= ~prediction.varying
+    return [prediction.allowed & certain for prediction in predictions]
 
 
 def _split(group: Sequence[int], number: int) -> tuple[list[int], list[int]]:

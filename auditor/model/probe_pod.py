@@ -53,6 +53,25 @@ class Newcomer(NamedTuple):
     receives: tuple[Cell, ...]
 
 
+MOST_COPIES = 2
+"""How many further pods an audit has come to tell causes apart, at most."""
+
+
+class Copy(NamedTuple):
+    """One more pod called ``name`` on ``node``, with the labels and ports of the one called ``like``."""
+
+    name: str
+    like: str
+    node: str
+
+
+class Room(NamedTuple):
+    """So many further ``pods`` may come, to these ``nodes`` (bare names)."""
+
+    pods: int = 0
+    nodes: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class FirstMoments:
     """What newcomers saw of what they ``send``, and what was seen of what they ``receive``, in seconds since their

@@ -17,7 +17,7 @@ from auditor.diagnosis.proof import Asked
 from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.errors import UsageError
+from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest
 from auditor.model.probe_pod import FirstMoments
@@ -45,6 +45,7 @@ from auditor.probing.plan import (
 from auditor.probing.probe_run import probe
 from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
+from auditor.run.deciding import choose_deciders
 from auditor.run.expectation import AuditState, Expectation, after, renewed
 from auditor.run.lookups import look_names_up
 from auditor.run.newcomers import choose_newcomers
@@ -202,6 +203,7 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     if options.dns:
         dns, seconds = await look_names_up(cluster, audit_state, sources, options.probing, progress)
         through = {**through, LOOKING_UP: seconds}
+    audit_state, diagnosis, sought = await _decide(cluster, audit_state, diagnosis, options, progress, sought=sought)
     judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values()) - sum(through.values())
     told = [
         *await apart(_facts, cluster.snapshot, expectation.matrix),
@@ -244,11 +246,16 @@ async def _first_moments(
     """What has further pods come, and tells what was open to them from their start on; nothing where that is no fault,
     or nothing is closed to pods of this run.
     """
-    borne, patience = options.probing.late_isolation, options.probing.settle
-    if borne is None or borne >= patience:
+    if not _more_may_come(options):
         return no_newcomers
     wanted = await apart(choose_newcomers, expectation, cluster.sites)
-    return partial(cluster.newcomers, wanted, patience) if wanted else no_newcomers
+    return partial(cluster.newcomers, wanted, options.probing.settle) if wanted else no_newcomers
+
+
+def _more_may_come(options: AuditOptions) -> bool:
+    """Whether further pods may come during the audit."""
+    borne = options.probing.late_isolation
+    return borne is not None and borne < options.probing.settle
 
 
 async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
@@ -343,9 +350,57 @@ async def _diagnose(
     return await _follow_changes(cluster, widened, options, progress), None, False
 
 
-def _search(audit_state: AuditState, options: AuditOptions) -> Diagnosis | None:
+async def _decide(  # noqa: PLR0913 - as everywhere here, and one switch
+    cluster: Cluster,
+    audit_state: AuditState,
+    diagnosis: Diagnosis | None,
+    options: AuditOptions,
+    progress: ProbingProgress,
+    *,
+    sought: bool,
+) -> tuple[AuditState, Diagnosis | None, bool]:
+    """Where several causes still fit, have further probe pods come that tell them apart, and try these. As
+    ``_diagnose``: what is known of the cause, and if that is all.
+    """
+    if not _more_may_come(options) or not cluster.room.pods or (sought and diagnosis is None):
+        return audit_state, diagnosis, sought
+    try:
+        async with asyncio.timeout(SEARCH_SECONDS):
+            if not sought:
+                diagnosis = await apart(_search, audit_state, None)
+            if diagnosis is None or not diagnosis.alternatives:
+                return audit_state, diagnosis, True
+            deciders = await apart(choose_deciders, audit_state, diagnosis, cluster.sites, cluster.room)
+    except TimeoutError:
+        return audit_state, diagnosis, sought
+    if not deciders.copies:
+        return audit_state, diagnosis, True
+    progress.phase("further probe pods", len(deciders.copies))
+    try:
+        failures = await cluster.add(deciders.copies)
+    except ClusterError as error:  # what was seen without them stands
+        failures = error.lines
+    snapshot = replace(audit_state.expectation.matrix.snapshot, endpoints=cluster.snapshot.endpoints)
+    there = {end.name for end in snapshot.endpoints}
+    cells = [cell for cell in deciders.cells if cell.source in there and cell.destination in there]
+    if cells:
+        matrix = await apart(evaluate, snapshot)
+        wider = replace(audit_state.expectation, matrix=matrix)
+        expectation = await apart(wider.widened, cells, dict(cluster.failed))
+        further = await _probe(cluster, expectation, cells, _later(options), progress)
+        audit_state = replace(
+            audit_state, expectation=expectation, outcome=await apart(renewed, audit_state.outcome, further)
+        )
+        audit_state = await _follow_changes(cluster, audit_state, options, progress)
+    told = deciders.told(there, failures)
+    outcome = replace(audit_state.outcome, facts=(*audit_state.outcome.facts, told))
+    return replace(audit_state, outcome=outcome), diagnosis, not cells
+
+
+def _search(audit_state: AuditState, options: AuditOptions | None) -> Diagnosis | None:
+    """The cause, and the probes that would tell it from others; none of these without ``options``."""
     matrix = audit_state.expectation.matrix
-    results, candidates = audit_state.results(), _further_cells(matrix, options)
+    results, candidates = audit_state.results(), _further_cells(matrix, options) if options is not None else ()
     return diagnose(matrix.snapshot, results, audit_state.former, candidates)
 
 

@@ -11,6 +11,7 @@ from auditor.history.surroundings import surroundings_of
 from auditor.loop.apart import apart
 from auditor.model.dialect import Enforcement
 from auditor.model.intent import Intent
+from auditor.model.probe_pod import MOST_COPIES
 from auditor.model.report import Report
 from auditor.model.scenario import Scenario
 from auditor.model.verdict import Cell
@@ -49,6 +50,7 @@ async def audit_lab(
         enforcement=options.enforcement,
         previous_policies=scenario.previous_policies,
         reproduce=reproduce,
+        spare=MOST_COPIES,
     )
     async with lab as cluster:
         up = monotonic() - began

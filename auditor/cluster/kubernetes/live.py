@@ -29,7 +29,7 @@ from auditor.loop.apart import apart
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
-from auditor.model.probe_pod import AfterStart, FirstMoments, Newcomer, ProbePod
+from auditor.model.probe_pod import AfterStart, Copy, FirstMoments, Newcomer, ProbePod, Room
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 from auditor.model.verdict import Cell
@@ -99,7 +99,9 @@ class LiveCluster(ClusterSession):
         self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
         self._endangered: list[str] = []
         self._services = OwnServices(api, run_id)
-        self._created: float | None = None
+        self._created: dict[str, float] = {}
+        self._numbered = len(deployment.probes)
+        self._more = deployment.newcomers
         super().__init__(
             api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited
         )
@@ -151,7 +153,7 @@ class LiveCluster(ClusterSession):
             watched=watched,
             watched_port=self._deployment.options.reached_port if watched else 0,
             node=endpoint.node,
-            created=self._created if there else None,
+            created=self._created[endpoint.name] if there else None,
         )
 
     @property
@@ -196,14 +198,8 @@ class LiveCluster(ClusterSession):
         deployment, probes = self._deployment, {probe.name: probe for probe in self._probes}
         nodes = {one.like: self._pods.started[one.like].node for one in wanted if one.like in self._pods.started}
         taken = [one for one in wanted if one.like in nodes and deployment.has_room(nodes[one.like])]
-        coming = {one.like: one for one in taken[: deployment.newcomers]}
-        pods = ProbePods(
-            self._api,
-            self._run_id,
-            [replace(probes[name], node=nodes[name]) for name in coming],
-            deployment.options,
-            first=len(deployment.probes),
-        )
+        coming = {one.like: one for one in taken[: self._more]}
+        pods = self._more_pods([replace(probes[name], node=nodes[name]) for name in coming])
         withheld, anchors = self._withheld, self._leases.anchors
         first_tries = {name: self._first_tries(one) for name, one in coming.items()}
         await pods.create_pods(anchors, withheld, deployment.users, first_tries)
@@ -228,6 +224,35 @@ class LiveCluster(ClusterSession):
         return FirstMoments(
             _together(each.sends for each in seen), _together(each.receives for each in seen), len(watches)
         )
+
+    def _more_pods(self, probes: Sequence[ProbePod]) -> ProbePods:
+        """``probes`` as further pods of this run, with numbers that nobody has."""
+        pods = ProbePods(self._api, self._run_id, probes, self._deployment.options, first=self._numbered)
+        self._numbered += len(probes)
+        self._more -= len(probes)
+        return pods
+
+    @property
+    def room(self) -> Room:
+        """On the nodes that have probe pods of this run."""
+        nodes = {pod.node for pod in self._pods.started.values()}
+        return Room(self._more, frozenset(filter(self._deployment.has_room, nodes)))
+
+    async def add(self, copies: Sequence[Copy]) -> Sequence[str]:
+        """Have ``copies`` come; they go with the others."""
+        probes = {probe.name: probe for probe in self._probes}
+        wanted = [replace(probes[copy.like], name=copy.name, node=copy.node) for copy in copies[: self._more]]
+        pods = self._more_pods(wanted)
+        created = time.monotonic()
+        await pods.create_pods(self._leases.anchors, self._withheld, self._deployment.users, {})
+        await pods.wait(NEWCOMER_SECONDS, lambda _: self._progress.advance(1))
+        self._pods.take_in(pods)
+        self._probes += [probe for probe in wanted if probe.name in pods.started]
+        self._created |= dict.fromkeys(pods.started, created)
+        ends = {end.name: end for end in self._snapshot.endpoints}
+        new = (replace(ends[copy.like], name=copy.name) for copy in copies if copy.name in pods.started)
+        self._snapshot = replace(self._snapshot, endpoints=(*self._snapshot.endpoints, *map(self._as_started, new)))
+        return [f"{name}: {reason}" for name, reason in pods.failed.items()]
 
     def _first_tries(self, newcomer: Newcomer) -> list[str]:
         """What the newcomer's first process is told: whom to try, and on which ports to listen."""
@@ -305,7 +330,7 @@ class LiveCluster(ClusterSession):
         self._progress.phase("starting probe pods", len(self._probes))
         self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
-        self._created = time.monotonic()
+        self._created = dict.fromkeys(self._pods.place_of, time.monotonic())
         await self._pods.create(self._leases.anchors, agent, self._withheld, deployment.users)
         self._when_leaving(self._close_unused)
         await self._pods.wait(deployment.start_seconds, self._has_started)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -23,15 +23,16 @@ from auditor.cluster.lab.name_service import DNS_PODS, KNOWN_NAME, dns_service, 
 from auditor.cluster.lab.nftables import CLEAR
 from auditor.cluster.lab.programs import compile_program, service_rulesets
 from auditor.cluster.lab.service_rules import CARRIED, ends_of, own_services
-from auditor.cluster.lab.topology import build_topology
+from auditor.cluster.lab.topology import build_topology, with_one_more
+from auditor.model.addresses import IPAddress
 from auditor.model.admin_policy import AdminPolicy
 from auditor.model.dialect import Enforcement
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
-from auditor.model.probe_pod import FirstMoments, Newcomer
+from auditor.model.probe_pod import Copy, FirstMoments, Newcomer, Room
 from auditor.model.service_seen import OwnService
-from auditor.model.snapshot import Family, Service, Snapshot
+from auditor.model.snapshot import Endpoint, Family, Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
@@ -48,7 +49,7 @@ class Lab:
 
     ``previous_policies`` are the policies before the last change, for stale enforcers (None: nothing changed).
     ``reproduce`` makes the command that ``Cluster.reproduce`` returns; without it there is none. ``agent`` is the
-    module whose ``serve(read_fd, write_fd)`` is an agent's main function.
+    module whose ``serve(read_fd, write_fd)`` is an agent's main function. ``spare``: so many further pods may come.
 
     Raises ClusterError when the snapshot can't be laid out.
     """
@@ -62,6 +63,7 @@ class Lab:
         previous_policies: Sequence[NetworkPolicy] | None = None,
         reproduce: Callable[[Cell], str] | None = None,
         agent: str = "probes.agent",
+        spare: int = 0,
     ) -> None:
         unknown = sorted(enforcement.nodes - set(nodes))
         if unknown:
@@ -73,6 +75,7 @@ class Lab:
         self._previous_policies = previous_policies
         self._reproduce = reproduce
         self._agent = agent
+        self._spare = spare
         self._generations = itertools.count(1)
         self._programmed: set[int] = set()
         self._programming = asyncio.Lock()
@@ -147,6 +150,27 @@ class Lab:
     async def newcomers(self, _wanted: Sequence[Newcomer], _seconds: float) -> FirstMoments:
         """None come: here all pods are tried from their start on."""
         return FirstMoments()
+
+    @property
+    def room(self) -> Room:
+        """On every node."""
+        return Room(self._spare, frozenset(self._topology.nodes))
+
+    async def add(self, copies: Sequence[Copy]) -> Sequence[str]:
+        """Have ``copies`` come, and enforcers learn of them. All of them do."""
+        async with self._programming:
+            control = self._running()
+            for copy in copies:
+                nodes = itertools.chain.from_iterable(self._topology.node_addresses.values())
+                pod = copy_of(self._snapshot, nodes, copy)
+                topology, joined = with_one_more(self._topology, pod)
+                ipv6 = Family.IPV6 in self._topology.families
+                await control.request("add", namespace=topology.namespaces[-1], joined=joined, ipv6=ipv6)
+                self._topology = topology
+                self._snapshot = replace(self._snapshot, endpoints=(*self._snapshot.endpoints, pod))
+            self._spare -= len(copies)
+            await self._program(control)
+        return ()
 
     async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service]:
         """Have the nodes translate Services as ``wanted``, each with addresses that nobody else has."""
@@ -301,6 +325,18 @@ class Lab:
         if self._control is None:
             raise ClusterError("lab: it is not up: enter it with 'async with' first")
         return self._control
+
+
+def copy_of(snapshot: Snapshot, nodes: Iterable[IPAddress], copy: Copy) -> Endpoint:
+    """The pod that ``copy`` is, with the next addresses after those of the one that it is like that nobody has, the
+    ``nodes`` with these addresses included.
+    """
+    like = snapshot.endpoint(copy.like)
+    taken = {address for endpoint in snapshot.endpoints for address in endpoint.addresses}
+    taken |= {address for service in snapshot.services for address in service.cluster_ips}
+    taken |= set(nodes)
+    free = tuple(next(each for n in itertools.count(1) if (each := own + n) not in taken) for own in like.addresses)
+    return replace(like, name=copy.name, node=copy.node, addresses=free)
 
 
 SYSTEM_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")

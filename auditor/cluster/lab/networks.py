@@ -96,6 +96,19 @@ class Networks:
                 if plan["stage"] == stage
             )
 
+    def add(self, plan: Message, joined: Iterable[tuple[int, str]], ipv6: bool) -> None:
+        """Make one more namespace, the last of all; ``joined`` is carried out first, in the namespaces with these
+        indexes. Raises CommandError.
+        """
+        self._names.append(plan["name"])
+        self._descriptors.append(new_network())
+        index = len(self._descriptors) - 1
+        with inside(self._descriptors[index], self._home):
+            _configure(plan["forwards"], ipv6)
+        for number, batch in (*joined, (index, plan["batch"])):
+            what = f"network of {self._names[number]}: ip"
+            self._run([Command(number, (self._ip, "-batch", "-"), self._resolved(batch), what)])
+
     def program(self, rulesets: Iterable[tuple[int, str]]) -> None:
         """Put each ruleset (namespace, text) in force, each in one transaction. Raises CommandError."""
         items = list(rulesets)

@@ -24,9 +24,9 @@ _MOST_DESCRIPTORS = 64
 class LabService:
     """The supervisor's answers.
 
-    Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``serve`` (rulesets, which
-    leave what is to come ``later`` alone), ``open`` (namespace, names for a name server in the place of an agent, and a
-    descriptor for its lines; answers its process), ``end`` (namespace, process).
+    Requests: ``build`` (namespaces, ipv6), ``add`` (namespace, joined, ipv6), ``program`` (rulesets, later), ``serve``
+    (rulesets, which leave what is to come ``later`` alone), ``open`` (namespace, names for a name server in the place
+    of an agent, and a descriptor for its lines; answers its process), ``end`` (namespace, process).
     """
 
     def __init__(self, control: socket.socket, agents: Agents, networks: Networks) -> None:
@@ -79,6 +79,8 @@ class LabService:
         match request["do"]:
             case "build":
                 self._networks.build(request["namespaces"], request["ipv6"])
+            case "add":
+                self._networks.add(request["namespace"], request["joined"], request["ipv6"])
             case "program":
                 self._later = []
                 self._networks.program((index, text) for index, text in request["rulesets"])

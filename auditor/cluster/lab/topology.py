@@ -8,7 +8,7 @@ spent on finding a neighbour and no table shared with the rest of the machine fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypedDict
 
@@ -104,7 +104,7 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
                 name=name,
                 stage=min(index, 1) if index <= len(nodes) else 2,
                 forwards=index <= len(nodes),
-                batch="\n".join(batch) + "\n",
+                batch=_text(batch),
             )
             for index, (name, batch) in enumerate(zip(names, batches, strict=True))
         ),
@@ -116,6 +116,39 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
         site_namespaces={name: index for index, name in enumerate(names) if index},
         families=families,
     )
+
+
+def with_one_more(topology: Topology, pod: Endpoint) -> tuple[Topology, list[tuple[int, str]]]:
+    """``topology`` with one more ``pod`` on one of its nodes, in a namespace that comes last; and what is to be carried
+    out for it in namespaces that are there already, in that order (index, batch).
+    """
+    node, index = topology.nodes[pod.node], len(topology.namespaces)
+    link = PodLink(pod, f"pod{len(topology.links)}", index)
+    own = topology.node_addresses[pod.node]
+    batches: list[list[str]] = [[] for _ in range(index)] + [["link set lo up"]]
+    batches[0] += [_route(str(address), f"node{node}", (), Family(address.version)) for address in pod.addresses]
+    _connect(batches, (node, link.interface, own), (index, "eth0", pod.addresses))
+    site = ProbeSite(
+        pod.name,
+        pod.addresses,
+        (pod.name,),
+        neighbour=f"node/{pod.node}",
+        neighbour_addresses=own,
+        node=pod.node,
+    )
+    plan = NamespacePlan(name=pod.name, stage=2, forwards=False, batch=_text(batches[index]))
+    wider = replace(
+        topology,
+        namespaces=(*topology.namespaces, plan),
+        links=(*topology.links, link),
+        sites=(*topology.sites, site),
+        site_namespaces={**topology.site_namespaces, pod.name: index},
+    )
+    return wider, [(number, _text(batches[number])) for number in (0, node)]
+
+
+def _text(batch: Sequence[str]) -> str:
+    return "\n".join(batch) + "\n"
 
 
 def _check(snapshot: Snapshot, nodes: Sequence[str]) -> None:

@@ -9,16 +9,19 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cli.exit_codes import of_report
-from auditor.model.diagnosis import Diagnosis
+from auditor.model.diagnosis import Alternative, Diagnosis
+from auditor.model.errors import ClusterError
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, UnknownPolicy
 from auditor.model.ports import PortRequest, Protocol
+from auditor.model.probe_pod import Copy, Room
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.probing.disruptions import in_vain, tries_needed
 from auditor.probing.options import NoProgress
 from auditor.run.audit import MOST_REPROBES, RESTLESS, AuditOptions, audit
+from auditor.run.deciding import Deciders
 from tests.unit.probing.world import SWIFT, TIMEOUT, TOKEN, World
 
 SILENCES = tries_needed(in_vain(()))
@@ -316,6 +319,28 @@ async def test_further_probes_make_nothing_certain_that_never_came_to_rest(asks_
     report, results = await audited(cluster)
     assert inconclusive(results) == {cell(0, 1): RESTLESS, cell(2, 1): RESTLESS}
     assert of_report(report) == 3
+
+
+async def test_without_the_further_pods_that_were_asked_for_what_was_seen_stands(monkeypatch):
+    tie = Diagnosis("one of two", "probe", alternatives=(Alternative((), "the other"),))
+    asked = Deciders((Copy("a/1@node-1", "a/1", "node-1"),), (cell(0, 1)._replace(destination="a/1@node-1"),))
+    monkeypatch.setattr("auditor.run.audit.diagnose", lambda *_, **__: tie)
+    monkeypatch.setattr("auditor.run.audit.choose_deciders", lambda *_: asked)
+    more = replace(OPTIONS, probing=replace(OPTIONS.probing, settle=0.1, late_isolation=0.05))
+
+    class Refusing(MovingCluster):
+        room = Room(1, frozenset({"node-1"}))
+
+        async def add(self, copies):
+            assert copies == asked.copies
+            raise ClusterError("no quota for it")
+
+    report, results = await audited(Refusing(), more)
+    assert report.facts[-1] == "a further probe pod to tell causes apart could not be had: no quota for it"
+    assert report.diagnosis is tie
+    assert {one.result for one in results.values()} == {Result.MATCH}
+    report, _ = await audited(MovingCluster())  # it has no room, and is not asked either
+    assert not any("tell causes apart" in fact for fact in report.facts)
 
 
 async def test_each_of_several_changes_at_once_counts():

@@ -41,7 +41,7 @@ from auditor.cluster.kubernetes.preflight.permissions import EXPOSING, PROBING, 
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.cluster.kubernetes.session.lease_liveness import occupants
 from auditor.loop.apart import apart
-from auditor.model.probe_pod import ProbePod
+from auditor.model.probe_pod import MOST_COPIES, ProbePod
 from auditor.model.snapshot import Namespace
 from auditor.parsing.pods import FINISHED
 
@@ -239,7 +239,7 @@ class _Preflight:
         in_order = sorted(self._allowed(), key=lambda probe: (bool(scope) and probe.name not in scope, probe.name))
         for names, reason in without_room(nodes, taken, in_order):
             self._refuse(names, reason)
-        self._room = with_room(nodes, taken, len(in_order)) if nodes else None
+        self._room = with_room(nodes, taken, len(in_order) + MOST_COPIES) if nodes else None
 
     async def _dry_run(
         self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]

@@ -226,6 +226,16 @@ class ProbePods:
                 self.reached[probe.name] = decode(item, ReachedPod, self._api, ALL_PODS)
                 has_started(probe.name)
 
+    def take_in(self, further: ProbePods) -> None:
+        """Count ``further`` pods of this run among these from now on."""
+        self._probes = (*self._probes, *further._probes)
+        self._by_place |= further._by_place
+        self.place_of |= further.place_of
+        self.started |= further.started
+        self.reached |= further.reached
+        self.failed |= further.failed
+        self.images += further.images
+
     async def take_away(self, namespace: str, why: str) -> None:
         """Remove those in ``namespace`` at once; they have ``failed`` from then on."""
         for probe in self._probes:

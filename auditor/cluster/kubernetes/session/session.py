@@ -23,7 +23,7 @@ from auditor.loop.apart import apart
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.labels import Labels
-from auditor.model.probe_pod import FirstMoments, Newcomer
+from auditor.model.probe_pod import Copy, FirstMoments, Newcomer, Room
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
@@ -130,6 +130,15 @@ class ClusterSession:
     async def newcomers(self, wanted: Sequence[Newcomer], seconds: float) -> FirstMoments:  # noqa: ARG002 - the interface
         """None come where no pod is new."""
         return FirstMoments()
+
+    @property
+    def room(self) -> Room:
+        """None."""
+        return Room()
+
+    async def add(self, copies: Sequence[Copy]) -> Sequence[str]:
+        """Raises ClusterError: there is no ``room``."""
+        raise ClusterError(f"no further pods can come: {', '.join(copy.name for copy in copies)}")
 
     @property
     def workloads(self) -> Snapshot:

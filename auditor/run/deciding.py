@@ -1,0 +1,150 @@
+"""Which further probe pods would tell causes apart that fit what was seen equally well: one more like a pod whose
+connections differ, on another node or the same one.
+
+A fault at a node, in a policy and at a pod look the same where one pod alone shows it. Of each further pod that could
+come it is computed what each cause says of it, as if it were there already. As few are chosen as part most of the
+causes, and only such as part the first of them from another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
+
+from auditor.diagnosis.search import answers
+from auditor.model.diagnosis import Diagnosis
+from auditor.model.probe_pod import MOST_COPIES, Copy, Room
+from auditor.model.snapshot import Endpoint, EndpointKind
+from auditor.model.verdict import Cell
+from auditor.model.words import pluralize
+from auditor.policy.bits import bits, span
+from auditor.probing.sites import ProbeSite
+from auditor.run.expectation import AuditState
+
+MOST_LIKE = 6
+"""How many pods are thought of, those with most connections that differ."""
+MOST_NODES = 6
+MOST_THOUGHT_OF = 20_000
+"""How many connections of further pods are."""
+MOST_CELLS = 8
+"""How many connections of a further pod are tried: more than one, lest a lost packet decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deciders:
+    """Further pods to have come, and the connections at which causes part; of those that ``came`` only these are
+    tried.
+    """
+
+    copies: tuple[Copy, ...] = ()
+    cells: tuple[Cell, ...] = ()
+
+    def told(self, came: Collection[str], failures: Sequence[str]) -> str:
+        """What became of it, as a fact."""
+        pods = [f"{copy.name}, like {copy.like} on node {copy.node}" for copy in self.copies if copy.name in came]
+        words = [f"{pluralize(len(pods), 'further probe pod')} came to tell causes apart: {'; '.join(pods)}"]
+        lacking = (f"a further probe pod to tell causes apart could not be had: {each}" for each in failures)
+        return "; ".join([*(words if pods else ()), *lacking])
+
+
+@dataclass(frozen=True, slots=True)
+class _Thought:
+    """A pod that could come, and the places of its connections among all that are thought of."""
+
+    copy: Copy
+    pod: Endpoint
+    mask: int
+
+
+def choose_deciders(audit_state: AuditState, diagnosis: Diagnosis, sites: Sequence[ProbeSite], room: Room) -> Deciders:
+    """The further pods, and what to try there; none where none would part the first cause from any other."""
+    snapshot, ties = audit_state.expectation.matrix.snapshot, diagnosis.hypotheses
+    able = {site.name for site in sites if site.answers} - audit_state.expectation.failed.keys()
+    likes = [snapshot.endpoint(name) for name in _most_differing(diagnosis) if name in able]
+    thoughts, cells = _thoughts([end for end in likes if end.selectable][:MOST_LIKE], audit_state, room.nodes)
+    if not thoughts or len(ties) < 2:
+        return Deciders()
+    imagined = replace(snapshot, endpoints=(*snapshot.endpoints, *(each.pod for each in thoughts)))
+    said = answers(imagined, ties, cells, audit_state.former)
+    chosen, mask = _choose(thoughts, said, min(room.pods, MOST_COPIES))
+    if all(each & mask == said[0] & mask for each in said):
+        return Deciders()
+    tried = [number for each in chosen for number in islice(_telling(said, each.mask), MOST_CELLS)]
+    return Deciders(tuple(each.copy for each in chosen), tuple(cells[number] for number in tried))
+
+
+def _most_differing(diagnosis: Diagnosis) -> list[str]:
+    """The ends of connections that differ, the most frequent first."""
+    differing = (*diagnosis.explained, *diagnosis.unexplained)
+    ends = Counter(name for cell in differing for name in (cell.source, cell.destination))
+    return sorted(ends, key=lambda name: (-ends[name], name))
+
+
+def _thoughts(
+    likes: Sequence[Endpoint], audit_state: AuditState, nodes: Collection[str]
+) -> tuple[list[_Thought], list[Cell]]:
+    """Each of ``likes`` once more on each of ``nodes``, other nodes than its own first; with the connections of it, and
+    those between the two.
+    """
+    ends = audit_state.expectation.matrix.snapshot.endpoints
+    nodes_own = {end.name for end in ends if end.kind is EndpointKind.NODE}
+    verdicts = [cell for cell in audit_state.expectation.verdicts if nodes_own.isdisjoint(cell[:2])]
+    taken = {end.name for end in ends}
+    found: list[_Thought] = []
+    cells: list[Cell] = []
+    for like in likes:
+        own = [cell for cell in verdicts if like.name in (cell.source, cell.destination)]
+        for node in sorted(nodes, key=lambda node: (node == like.node, node))[:MOST_NODES]:
+            if len(cells) + len(own) > MOST_THOUGHT_OF:
+                return found, cells
+            copy = Copy(_free(f"{like.name.partition('@')[0]}@{node}", taken), like.name, node)
+            first = len(cells)
+            cells += dict.fromkeys(_with(copy.name, cell, like.name) for cell in own)
+            pod = replace(like, name=copy.name, node=node)
+            found.append(_Thought(copy, pod, span(first, len(cells) - 1)))
+    return found, cells
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """``name``, with a number where it is ``taken``; it is from then on."""
+    answer, number = name, 2
+    while answer in taken:
+        answer, number = f"{name}-{number}", number + 1
+    taken.add(answer)
+    return answer
+
+
+def _with(copy: str, cell: Cell, like: str) -> Cell:
+    """``cell`` with ``copy`` in the place of ``like``."""
+    return cell._replace(source=copy) if cell.source == like else cell._replace(destination=copy)
+
+
+def _choose(thoughts: Sequence[_Thought], said: Sequence[int], most: int) -> tuple[list[_Thought], int]:
+    """As few as part as many as any could, no more than ``most``; and all their connections."""
+    chosen: list[_Thought] = []
+    mask = 0
+    while len(chosen) < most:
+        best = max(thoughts, key=lambda each: _groups(said, mask | each.mask))
+        if _groups(said, mask | best.mask) <= _groups(said, mask):
+            break
+        chosen.append(best)
+        mask |= best.mask
+    return chosen, mask
+
+
+def _groups(said: Sequence[int], mask: int) -> int:
+    """How many different answers there are; the first cause parted from another comes first."""
+    parted = any((each ^ said[0]) & mask for each in said)
+    return len({each & mask for each in said}) + len(said) * parted
+
+
+def _telling(said: Sequence[int], mask: int) -> Iterator[int]:
+    """The places in ``mask`` at which ``said`` part, those that part them in different ways in turn."""
+    ways: dict[tuple[int, ...], list[int]] = {}
+    for number in bits(mask):
+        way = tuple(each >> number & 1 for each in said)
+        if len(set(way)) > 1:
+            ways.setdefault(way, []).append(number)
+    yield from (number for row in zip_longest(*ways.values()) for number in row if number is not None)
