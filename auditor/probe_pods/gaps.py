@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,6 +11,7 @@ from auditor.model.policy import Direction, IPBlock
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.words import in_brief, pluralize
 from auditor.model.workloads import workload_name
+from auditor.policy.addresses import bounds
 from auditor.policy.bits import bits
 from auditor.policy.groups import Groups
 from auditor.policy.traits import peers_in_force
@@ -93,6 +95,9 @@ def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]
 
     A block that holds every pod tells none apart, unless it is a single address, which a probe pod won't get.
     """
+    blocks = {peer.ip_block for peer in peers_in_force(snapshot.policies) if peer.ip_block is not None}
+    if not any(map(may_tell_apart(snapshot), blocks)):
+        return
     groups = Groups(snapshot, set())
     members: list[list[Endpoint]] = [[] for _ in groups.representatives]
     for endpoint, group in zip(snapshot.endpoints, groups.of_endpoint, strict=True):
@@ -110,6 +115,27 @@ def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]
                     f"policy {policy.full_name} knows {known} by address (ipBlock {block}), which a probe pod "
                     "can't carry"
                 )
+
+
+def may_tell_apart(snapshot: Snapshot) -> Callable[[IPBlock], bool]:
+    """Whether some of the pods of ``snapshot`` may be inside a block and others not, or one pod alone is meant: as far
+    as their addresses in order say it, without a look at each pod.
+    """
+    addresses: dict[int, list[int]] = {version: [] for version in map(int, Family)}
+    for endpoint in snapshot.endpoints:
+        for address in endpoint.addresses if endpoint.selectable else ():
+            addresses[address.version].append(int(address))
+    for each in addresses.values():
+        each.sort()
+
+    def may_be(block: IPBlock) -> bool:
+        known = addresses[block.cidr.version]
+        first, last = bounds(block.cidr)
+        inside = bisect_right(known, last) - bisect_left(known, first)
+        single = block.cidr.prefixlen == block.cidr.max_prefixlen
+        return inside > 0 and (inside < len(known) or bool(block.excepts) or single)
+
+    return may_be
 
 
 def _told_apart(groups: Groups, block: IPBlock) -> int:

@@ -17,6 +17,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family, Service, Serv
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
+from auditor.probe_pods import gaps
 from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, choose_probe_pods
 from auditor.probe_pods.models import fewest_namespaces
 from tests.marking import slow
@@ -603,3 +604,15 @@ def test_a_single_address_is_told_even_where_it_holds_every_pod(cidr, told):
     snapshot = cluster(pod("prod/db", {"app": "db"}, "10.244.0.2"), policies=[by_block(cidr)])
     known = f"policy prod/x knows prod/db by address (ipBlock {cidr}), which a probe pod can't carry"
     assert choose(snapshot).uncovered == ((known,) if told else ())
+
+
+def test_blocks_of_which_addresses_say_enough_need_no_groups(monkeypatch):
+    snapshots = [random_snapshot(Random(seed), Shape(pods=12, policies=6, hosts=0)) for seed in range(40)]
+
+    def said():
+        return [list(gaps.pods_known_by_address(snapshot, lambda _: True)) for snapshot in snapshots]
+
+    briefly = said()
+    assert len([sentences for sentences in briefly if sentences]) in range(5, 35)
+    monkeypatch.setattr(gaps, "may_tell_apart", lambda _: lambda _: True)
+    assert briefly == said()
