@@ -25,7 +25,7 @@ demo: setup ## audit the demo scenario on the embedded lab, with real packets, u
 	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
 
 test: setup ## run the tests
-	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not alone"
+	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not alone" --ignore=tests/browser
 
 test-slow: setup-browser ## run the tests that take long or load the machine
 	$(PYTHON) -m pytest -q -n 3 -m slow

@@ -36,7 +36,7 @@ WAYS = {"cluster-ip", "node-port", "node-port-local"}
 NO_VERDICT = (Result.INCONCLUSIVE, Result.SKIPPED)
 MANAGED = "app.kubernetes.io/managed-by=netpol-audit"
 RUN_LABEL = "netpol-audit/run"
-PATIENCE = 180
+PATIENCE = 240
 HELD_UP = re.compile(r"held it up for (\d+\.\d+) s\n")
 held_up: list[float] = []
 """Seconds for which the event loop of each audit of the suite was held up at most."""
