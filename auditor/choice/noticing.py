@@ -9,14 +9,19 @@ from itertools import islice
 from auditor.choice.area import Area
 from auditor.choice.cover import weight_of
 from auditor.choice.filter import What
+from auditor.diagnosis.dialects import SPECS
 from auditor.diagnosis.evidence import is_telling
+from auditor.model.dialect import Dialect
 from auditor.model.noticing import Noticing
+from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult
 from auditor.model.verdict import Cell
 from auditor.policy.bits import union
 from auditor.probing.plan import Connection
 
+IGNORED = {SPECS[dialect].phrase for dialect in (Dialect.IGNORES_ADMIN, Dialect.IGNORES_BASELINE)}
+"""What is wrong, in words, where a policy of administrators is ignored."""
 MOST_MISSED = 100
 """So many of the ways of misreading that would go unnoticed are put into words."""
 
@@ -45,6 +50,21 @@ class Ledger:
             unseen=sum(area.unseen for area in self.areas),
             missed=tuple(dict.fromkeys(islice(self._missed(everything & ~noticed), MOST_MISSED))),
         )
+
+    def ignored_unnoticed(self, connections: Iterable[Connection]) -> frozenset[tuple[str, Direction]]:
+        """The policies of administrators, by full name and direction, that could be ignored altogether without any of
+        ``connections`` noticing, while others would.
+        """
+        noticed = union(self.shown.get(each, 0) for each in connections)
+        bundles = [(area, bundle) for area in self.areas for bundle in area.bundles]
+        ways = [
+            (way.policy, way.direction, noticed >> place & 1)
+            for place, (area, bundle) in enumerate(bundles)
+            for way in (area.whats[number] for number in bundle.ways)
+            if way.policy and way.what in IGNORED
+        ]
+        shown = {(policy, direction) for policy, direction, seen in ways if seen}
+        return frozenset((policy, direction) for policy, direction, _ in ways) - shown
 
     def of_results(self, results: Iterable[CellResult]) -> Noticing:
         """What those of ``results`` notice that say anything of the policies."""

@@ -21,6 +21,7 @@ from auditor.cli.outputs import Output, output_options, read_outputs
 from auditor.cli.reports import reports_option
 from auditor.cli.snapshots import check_stdin, read_policies
 from auditor.model.addresses import IPAddress
+from auditor.model.admin_policy import full_name_of
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.standing import FailOn
@@ -67,7 +68,7 @@ DEFAULTS = ProbingOptions()
     multiple=True,
     metavar="NAMESPACE/NAME",
     help="Accept that nothing shows whether this policy is enforced; otherwise the run is inconclusive; "
-    "may be repeated.",
+    "may be repeated. A policy of administrators is KIND/NAME.",
 )
 @parameters.timeout_option
 @click.option(
@@ -180,7 +181,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         sources,
         destinations,
         min_coverage=min_coverage / 100,
-        accept_untested=frozenset(accept_untested),
+        accept_untested=frozenset(map(full_name_of, accept_untested)),
         services=services,
         dns=dns,
         reach=reach,

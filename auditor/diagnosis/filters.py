@@ -131,6 +131,10 @@ class Filters:
         """What the policies of ``tier`` say, as they are."""
         return self.admin.answers(self.admin.policies, tier, direction)
 
+    def network(self, direction: Direction) -> NetworkAnswer:
+        """What the NetworkPolicies say, as they are."""
+        return NetworkAnswer(*self._united(direction, ()))
+
     def _united(self, direction: Direction, chain: Chain) -> tuple[int, int]:
         """The cells that any policy isolates, and those that any allows. A chain that is limited to some policies takes
         all others from what is united already.

@@ -3,51 +3,28 @@
 A report in which every connection that was tried is as expected proves nothing of a policy whose pods were never tried.
 So each policy that selects a pod that the audit was asked about needs a verdict that speaks of it: where the policies
 deny something at its pods, one of what is denied (at this end alone, where there is such a thing), whether or not it
-got through; else one of what is allowed. How much of a policy the verdicts exercise beyond that is a matter of
-``auditor.diagnosis.coverage``.
+got through; else one of what is allowed. A policy of administrators isolates nothing: it needs a verdict on what one of
+its rules decides. Of what decides nothing there is nothing to show. How much of a policy the verdicts exercise beyond
+that is a matter of ``auditor.diagnosis.coverage``.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
-from auditor.diagnosis.cells import Cells
-from auditor.diagnosis.evidence import is_telling
-from auditor.diagnosis.filters import Filters
+from auditor.diagnosis.admin_proof import AdminProof
+from auditor.diagnosis.asked import Asked, Seen
 from auditor.model.admin_policy import AdminTier
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.report import CellResult, PolicyTests, UntestedPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.model.verdict import Note, Result, Verdict
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.groups import Groups
-from auditor.probe_pods.gaps import listed
 
-MOST_LOOKED_AT = 500
-"""How many connections of one policy are asked why they show nothing: more reasons than these would help nobody."""
 ONLY_ITSELF = "its pods were tried only with themselves and their own nodes, which no policy can cut"
 NOT_PLANNED = "none of its pods takes part in any connection that was to be tried"
 UNDEFINED = "only hostNetwork pods were at the other end, and what a policy means for these is undefined"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What an audit was asked about: by direction the names of the endpoints whose filters of that direction it was to
-    try.
-
-    ``gone`` are those that took no part after all, with the reason; ``accepted`` the full names of policies that may
-    stay untested.
-    """
-
-    subjects: Mapping[Direction, Collection[str]]
-    gone: Mapping[str, str]
-    accepted: Collection[str] = ()
-
-
-NOTHING = Asked({}, {})
 
 
 def policy_tests(snapshot: Snapshot, results: Sequence[CellResult], asked: Asked) -> PolicyTests:
@@ -55,18 +32,28 @@ def policy_tests(snapshot: Snapshot, results: Sequence[CellResult], asked: Asked
     skipped ones too.
     """
     pods = _Pods(snapshot, asked)
-    in_scope = [
+    isolating = [
         (policy, direction)
         for policy in snapshot.policies
         for direction in asked.subjects
         if pods.are_isolated(policy, direction)
     ]
     idle = sum(pods.has_none(policy) for policy in snapshot.policies)
-    if not in_scope:
+    if not isolating and not snapshot.admin_policies:
         return PolicyTests(0, idle)
-    evidence = _Evidence(snapshot, results, asked)
-    untested = (evidence.missing(policy, direction, pods) for policy, direction in in_scope)
-    return PolicyTests(len({policy.full_name for policy, _ in in_scope}), idle, tuple(filter(None, untested)))
+    seen = Seen(snapshot, results, asked)
+    evidence, admin = _Evidence(seen), AdminProof(snapshot, seen, asked)
+    overruled = [each for each in isolating if evidence.is_overruled(*each)]
+    counting = [each for each in isolating if each not in overruled]
+    deciding = list(admin.in_scope())
+    untested = (
+        *(evidence.missing(policy, direction, pods) for policy, direction in counting),
+        *(admin.missing(policy, direction) for policy, direction in deciding),
+    )
+    names = {policy.full_name for policy, _ in counting} | {policy.full_name for policy, _ in deciding}
+    nothing = [(policy.full_name, direction) for policy, direction in overruled]
+    nothing += ((policy.full_name, direction) for policy, direction in admin.deciding_nothing())
+    return PolicyTests(len(names), idle, tuple(filter(None, untested)), deciding_nothing=tuple(nothing))
 
 
 class _Pods:
@@ -108,42 +95,36 @@ class _Pods:
 
 
 class _Evidence:
-    """The results as bitsets: which of them show anything, and about which pods."""
+    """What was ``seen`` of NetworkPolicies."""
 
-    def __init__(self, snapshot: Snapshot, results: Sequence[CellResult], asked: Asked) -> None:
-        self._results = {result.cell: result for result in results}
-        self._gone = asked.gone
-        self._accepted = asked.accepted
-        self._cells = Cells(snapshot, list(self._results))
-        self._filters = Filters(self._cells)
-        self._telling = self._where(is_telling)
-        self._undefined = self._where(lambda result: Note.UNDEFINED in result.notes)
-        self._allowed = self._where(lambda result: result.expected is Verdict.ALLOWED)
-        self._asked = {direction: self._at(names, direction) for direction, names in asked.subjects.items()}
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._filters = seen.filters
 
-    def _where(self, holds: Callable[[CellResult], bool]) -> int:
-        return self._cells.where(lambda cell: holds(self._results[cell]))
+    def _own(self, policy: NetworkPolicy, direction: Direction) -> int:
+        return self._filters.isolated(policy, direction) & self._seen.asked[direction]
 
-    def _at(self, names: Collection[str], direction: Direction) -> int:
-        """The cells whose filter of ``direction`` is that of one of ``names``."""
-        subjects = self._cells.subjects(direction)
-        mask = 0
-        for name in names:
-            mask |= subjects.get(name, 0)
-        return mask
+    def _filtered(self, own: int, direction: Direction) -> tuple[int, int]:
+        """Those of ``own`` that any policy can cut, and those of these that administrators leave to NetworkPolicies."""
+        admin = self._filters.decided(AdminTier.ADMIN, direction)
+        filtered = own & ~self._filters.unfiltered()
+        return filtered, filtered & ~(admin.accepted | admin.denied)
+
+    def is_overruled(self, policy: NetworkPolicy, direction: Direction) -> bool:
+        """Whether policies of administrators decide all that ``policy`` would."""
+        filtered, governed = self._filtered(self._own(policy, direction), direction)
+        return bool(filtered) and not governed
 
     def missing(self, policy: NetworkPolicy, direction: Direction, pods: _Pods) -> UntestedPolicy | None:
         """What there is to say where nothing shows whether ``policy`` is enforced in ``direction``; None where
         something does.
         """
-        own = self._filters.isolated(policy, direction) & self._asked[direction]
+        own = self._own(policy, direction)
         wanted = self._wanted(own, direction)
-        if wanted & self._telling:
+        if wanted & self._seen.telling:
             return None
-        reasons = tuple(self._why_gone(pods.selected(policy, direction))) or tuple(self._why(own, wanted))
-        return UntestedPolicy(
-            policy.full_name, direction, wanted.bit_count(), reasons, policy.full_name in self._accepted
-        )
+        gone = tuple(self._seen.why_gone(pods.selected(policy, direction)))
+        return self._seen.untested(policy.full_name, direction, wanted, gone or tuple(self._why(own, wanted)))
 
     def _wanted(self, own: int, direction: Direction) -> int:
         """Of the cells ``own`` of a policy those of which one must have a verdict: the first of these kinds that there
@@ -153,36 +134,18 @@ class _Evidence:
         altogether; those about which a policy has a say at all. A hostNetwork pod at the other end shows nothing, so
         that only comes last.
         """
-        admin = self._filters.decided(AdminTier.ADMIN, direction)
-        governed = own & ~self._filters.unfiltered() & ~(admin.accepted | admin.denied)
-        defined = governed & ~self._undefined
+        _, governed = self._filtered(own, direction)
+        defined = governed & ~self._seen.undefined
         denied = defined & ~self._filters.passing(direction)
         return (
             (denied & self._filters.passing(direction.opposite))
             or denied
-            or (defined & self._allowed)
+            or (defined & self._seen.allowed)
             or defined
             or governed
         )
 
-    def _why_gone(self, pods: Sequence[Endpoint]) -> Iterator[str]:
-        """Why none of ``pods`` took part; nothing where one did."""
-        if all(pod.name in self._gone for pod in pods):
-            by_reason: dict[str, list[str]] = {}
-            for pod in pods:
-                by_reason.setdefault(self._gone[pod.name], []).append(pod.name)
-            for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-                yield f"none of its pods was probed: {listed(names)}: {reason}"
-
     def _why(self, own: int, wanted: int) -> Iterator[str]:
         if not wanted:
             yield ONLY_ITSELF if own else NOT_PLANNED
-        cells = (self._cells.cells[number] for number in islice(bits(wanted), MOST_LOOKED_AT))
-        reasons = Counter(_why_untelling(self._results[cell]) for cell in cells)
-        yield from (reason for reason, _ in reasons.most_common())
-
-
-def _why_untelling(result: CellResult) -> str:
-    if Note.ADDRESS_UNKNOWN in result.notes and result.result not in (Result.SKIPPED, Result.INCONCLUSIVE):
-        return "an address on which the policies depend is not known"
-    return UNDEFINED if result.result is Result.UNDEFINED else result.observation.outcome
+        yield from self._seen.why_untelling(wanted, UNDEFINED)

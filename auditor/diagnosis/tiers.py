@@ -5,7 +5,7 @@ A reading of its own, as ``auditor.diagnosis.filters`` is for NetworkPolicies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
@@ -99,20 +99,35 @@ class AdminFilters:
             return allowed | (admin.accepted | after & ~admin.denied) & ~isolated
         return admin.accepted | below & ~admin.denied
 
-    def answers(self, policies: Iterable[AdminPolicy], tier: AdminTier, direction: Direction) -> Answers:
-        """What the policies of ``tier`` say."""
-        own = sorted((each for each in policies if each.tier is tier), key=lambda each: (each.priority, each.full_name))
-        waiting, accepted, denied = self._filters.cells.everything, 0, 0
-        for policy in own:
-            subjects = self._filters.subject_ends[direction].peer("", _pods(policy))
-            for rule in policy.rules(direction) if subjects & waiting else ():
-                found = waiting & subjects & self._matching(rule, direction)
-                waiting &= ~found
-                if rule.action is Action.DENY or rule.unknown:
-                    denied |= found
-                elif rule.action is Action.ACCEPT:
-                    accepted |= found
+    def answers(
+        self, policies: Iterable[AdminPolicy], tier: AdminTier, direction: Direction, among: int | None = None
+    ) -> Answers:
+        """What the policies of ``tier`` say, of the cells ``among`` (None: all)."""
+        accepted = denied = 0
+        for policy, number, found in self.decisions(policies, tier, direction, among):
+            rule = policy.rules(direction)[number]
+            if rule.action is Action.DENY or rule.unknown:
+                denied |= found
+            elif rule.action is Action.ACCEPT:
+                accepted |= found
         return Answers(accepted, denied)
+
+    def decisions(
+        self, policies: Iterable[AdminPolicy], tier: AdminTier, direction: Direction, among: int | None = None
+    ) -> Iterator[tuple[AdminPolicy, int, int]]:
+        """Of the policies of ``tier`` each rule that is the first to match any of the cells ``among`` (None: all), with
+        its number in its policy, and these cells.
+        """
+        own = sorted((each for each in policies if each.tier is tier), key=lambda each: (each.priority, each.full_name))
+        waiting = self._filters.cells.everything if among is None else among
+        for policy in own:
+            subjects = self._filters.subject_ends[direction].peer("", _pods(policy)) & waiting
+            for number, rule in enumerate(policy.rules(direction) if subjects else ()):
+                found = subjects & self._matching(rule, direction)
+                if found:
+                    subjects &= ~found
+                    waiting &= ~found
+                    yield policy, number, found
 
     def _matching(self, rule: AdminRule, direction: Direction) -> int:
         if rule.unknown:

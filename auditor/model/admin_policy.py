@@ -126,3 +126,11 @@ class AdminPolicy:
         name = f' "{rule.name}"' if rule.name else ""
         origin = f" ({self.file}:{rule.line})" if self.file and rule.line else ""
         return f"{self.full_name} {direction.lower()}[{number}]{name}{origin}"
+
+
+def full_name_of(text: str) -> str:
+    """The full name of the policy that ``text`` names: ``KIND/NAME`` is one of a policy in no namespace, since no
+    namespace begins with a capital.
+    """
+    kind, slash, name = text.partition("/")
+    return f"{kind} {name}" if slash and kind[:1].isupper() else text

@@ -129,13 +129,17 @@ class PolicyTests:
     """How far an audit puts policies to the test.
 
     ``in_scope`` counts the policies that select a pod that the audit was asked about, ``without_pods`` those of the
-    same namespaces that select no pod at all. ``unfinished``, if not empty, says why none of this is known.
+    same namespaces that select no pod at all. ``deciding_nothing`` are those, by full name and direction, that are for
+    such a pod and decide none of the connections that were to be tried, since no rule of an administrators' policy
+    matches any, or such policies decide all of them before: they are not in scope. ``unfinished``, if not empty, says
+    why none of this is known.
     """
 
     in_scope: int = 0
     without_pods: int = 0
     untested: tuple[UntestedPolicy, ...] = ()
     unfinished: str = ""
+    deciding_nothing: tuple[tuple[str, Direction], ...] = ()
 
     @property
     def open(self) -> tuple[UntestedPolicy, ...]:

@@ -47,6 +47,9 @@ def _document(report: Report) -> Iterator[str]:
         "endpoints": map(_endpoint, report.endpoints),
         "facts": report.facts,
         "untested": map(_untested, report.policies.untested),
+        "deciding_nothing": (
+            {"policy": name, "direction": each.lower()} for name, each in report.policies.deciding_nothing
+        ),
         "unexercised": map(_unexercised, report.unexercised),
         "lint": map(msgspec.to_builtins, report.lint),
         "intent": map(finding_item, report.intent),

@@ -115,11 +115,14 @@ def tests_line(report: Report) -> str:
     in scope.
     """
     policies = report.policies
-    if not policies.in_scope and not policies.without_pods:
+    nothing = len({name for name, _ in policies.deciding_nothing})
+    if not policies.in_scope and not policies.without_pods and not nothing:
         return ""
     parts = [f"{pluralize(policies.in_scope, 'policy', 'policies')} in scope, {policies.tested:,} tested"]
     if policies.without_pods:
         parts.append(f"{policies.without_pods:,} more {'selects' if policies.without_pods == 1 else 'select'} no pod")
+    if nothing:
+        parts.append(f"{nothing:,} {'decides' if nothing == 1 else 'decide'} none of these connections")
     if report.unexercised:
         parts.append(f"{pluralize(len(report.unexercised), 'part')} of policies not covered by any connection")
     return "; ".join(parts)
@@ -146,7 +149,8 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
     yield from what_json_has(policies.untested, MOST_PARTS)
     if policies.open:
         yield (
-            f"Fix the causes and run again, or accept a policy as untested: --accept-untested {policies.open[0].policy}"
+            f"Fix the causes and run again, or accept a policy as untested: --accept-untested "
+            f"{policies.open[0].policy.replace(' ', '/')}"
         )
 
 

@@ -58,7 +58,7 @@ def headline(report: Report) -> str:
     )
     put_up_with = conclusion is not Conclusion.FAIL and has_findings(report)
     if conclusion is Conclusion.PASS and not put_up_with:
-        return _joined(_as_expected(summary), through, accepted)
+        return _joined(_as_expected(summary), through, accepted, _deciding_nothing(report.policies))
     wrong, unproven = ", ".join(_wrong(report)), _unproven(report.policies)
     if report.comparison is not None and report.comparison.standings:
         wrong = f"{wrong} ({ages_in_words(report.comparison)})"
@@ -127,6 +127,15 @@ def _accepted(policies: PolicyTests) -> str:
         return ""
     named = in_brief(names, MOST_POLICIES)
     return f"{pluralize(len(names), 'policy', 'policies')} accepted as untested: {named}"
+
+
+def _deciding_nothing(policies: PolicyTests) -> str:
+    """The policies that have no say in anything that was to be tried; empty where there is none."""
+    number = len({name for name, _ in policies.deciding_nothing})
+    if not number:
+        return ""
+    named = in_brief([f"{name} ({direction.lower()})" for name, direction in policies.deciding_nothing], MOST_POLICIES)
+    return f"{pluralize(number, 'policy decides', 'policies decide')} none of them: {named}"
 
 
 def _were(number: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from auditor.cluster.interface import Cluster
-from auditor.diagnosis.proof import Asked
+from auditor.diagnosis.asked import Asked
 from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
@@ -78,7 +78,8 @@ class AuditOptions:
     part when any of them matches. ``scope`` names endpoints, of which one at least takes part in each cell.
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
-    ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
+    ``ports`` are given (None: all); ``not_chosen`` are the policies of administrators, by full name and direction, of
+    which these show nothing though others would. ``also`` are ports to try besides those that the auditor chooses.
     ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it through Services, too. ``dns``: have
     the sources look a name up. ``reach``: Services of the cluster's own, ``NAMESPACE/NAME``, to connect to.
     ``former``: the policies as they were before the last change (None: nobody knows).
@@ -92,6 +93,7 @@ class AuditOptions:
     min_coverage: float = 0.0
     accept_untested: frozenset[str] = frozenset()
     connections: frozenset[Connection] | None = None
+    not_chosen: frozenset[tuple[str, Direction]] = frozenset()
     at_nodes: bool = True
     services: bool = False
     dns: bool = False
@@ -104,9 +106,12 @@ class AuditOptions:
 def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
     """Raise UsageError for a name among ``accepted`` that no policy of ``snapshot`` has."""
     known = {policy.full_name for policy in snapshot.policies} | {policy.full_name for policy in snapshot.unknown}
+    known |= {policy.full_name for policy in snapshot.admin_policies}
     for name in sorted(accepted):
         if name not in known:
-            raise UsageError(f"--accept-untested {name}: no policy has this name; write NAMESPACE/NAME, as reports do")
+            form = "KIND/NAME" if " " in name else "NAMESPACE/NAME, as reports do"
+            written = name.replace(" ", "/")
+            raise UsageError(f"--accept-untested {written}: no policy has this name; write {form}")
 
 
 def asked_about(snapshot: Snapshot, options: AuditOptions) -> dict[Direction, frozenset[str]]:
@@ -220,6 +225,7 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
             asked_about(cluster.snapshot, options),
             {**cluster.absent, **audit_state.expectation.failed},
             options.accept_untested,
+            options.not_chosen,
         ),
         facts=(
             *told,

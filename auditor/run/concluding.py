@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import ParamSpec, TypeVar
 
+from auditor.diagnosis.asked import NOTHING, Asked
 from auditor.diagnosis.coverage import unexercised
 from auditor.diagnosis.findings import TOLD, find
-from auditor.diagnosis.proof import NOTHING, Asked, policy_tests
+from auditor.diagnosis.proof import policy_tests
 from auditor.diagnosis.search import diagnose
 from auditor.intent import check_intent
 from auditor.lint import lint
@@ -138,7 +139,9 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
 
 def _needless(tests: PolicyTests, accepted: Collection[str]) -> list[str]:
     names = [] if tests.unfinished else sorted(set(accepted) - set(tests.accepted))
-    return [f"policy {name} is accepted as untested (--accept-untested) and is tested anyway" for name in names]
+    nothing = {name for name, _ in tests.deciding_nothing}
+    anyway = {name: "need not be: it decides nothing here" if name in nothing else "is tested anyway" for name in names}
+    return [f"policy {name} is accepted as untested (--accept-untested) and {why}" for name, why in anyway.items()]
 
 
 async def with_lint(report: Report, policies: Snapshot, namespaces: Collection[str] = ()) -> Report:

@@ -182,8 +182,11 @@ def narrowed(options: AuditOptions, intended: LivePlan, *, in_place: bool) -> Au
     if in_place:
         options = replace(options, probing=replace(options.probing, late_isolation=None))
     chosen = intended.chosen
-    connections = None if chosen is None else chosen.connections
-    return replace(options, scope=intended.scope, declared_only=in_place, connections=connections, at_nodes=False)
+    options = replace(options, scope=intended.scope, declared_only=in_place, at_nodes=False)
+    if chosen is None:
+        return options
+    not_chosen = frozenset() if options.ports else chosen.ledger.ignored_unnoticed(chosen.connections)
+    return replace(options, connections=chosen.connections, not_chosen=not_chosen)
 
 
 def _endpoints(

@@ -13,8 +13,12 @@ from auditor.choice.misreadings import misreadings
 from auditor.choice.world import World
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
-from auditor.diagnosis.proof import Asked, policy_tests
+from auditor.diagnosis.admin_proof import NOT_CHOSEN
+from auditor.diagnosis.asked import Asked
+from auditor.diagnosis.proof import policy_tests
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.errors import LimitError
+from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import CellResult
@@ -153,6 +157,25 @@ def test_policies_of_pods_that_get_no_probe_pod_are_untested():
     reasons = {reason for each in tests.untested for reason in each.reasons}
     assert any("more than --max-probe-pods 12" in reason for reason in reasons)
     assert tests.in_scope == 3 * TEAMS
+
+
+def test_an_administrators_policy_of_which_nothing_chosen_shows_anything_is_untested():
+    every = LabelSelector()
+    deny = AdminRule(Action.DENY, (AdminPeer(LabelSelector((("of", "dns"),)), every),))
+    job = LabelSelector((("app", "job"),))
+    guard = AdminPolicy("ClusterNetworkPolicy", "guard", AdminTier.ADMIN, 0, every, job, egress=(deny,))
+    key = (guard.full_name, Direction.EGRESS)
+    live = LiveSnapshot(replace(CALLS, admin_policies=(guard,)))
+    few = plan_live(live, LiveOptions(ConnectionOptions(), namespaces=("t3",), max_connections=1))
+    options = narrowed(AuditOptions(), few, in_place=False)
+    assert key in options.not_chosen
+    asked = Asked(dict.fromkeys(Direction, options.scope), {}, (), options.not_chosen)
+    tests = policy_tests(few.snapshot, (), asked)
+    assert {each.reasons for each in tests.untested if each.policy == guard.full_name} == {(NOT_CHOSEN,)}
+    by_ports = AuditOptions(ports=(PortRequest(Protocol.TCP, number=7),))
+    assert not narrowed(by_ports, few, in_place=False).not_chosen
+    more = plan_live(live, LiveOptions(ConnectionOptions(), namespaces=("t3",), coverage=1.0))
+    assert key not in narrowed(AuditOptions(), more, in_place=False).not_chosen
 
 
 def test_ports_that_the_user_names_are_tried_between_all_that_is_chosen():

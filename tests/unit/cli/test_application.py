@@ -77,6 +77,10 @@ def test_version(capsys):
             ["run", "--lab", "demo", "--dry-run", "--accept-untested", "db"],
             "--accept-untested db: no policy has this name",
         ),
+        (
+            ["run", "--lab", "demo", "--dry-run", "--accept-untested", "ClusterNetworkPolicy/none"],
+            "--accept-untested ClusterNetworkPolicy/none: no policy has this name",
+        ),
         (["run", "--lab", "demo", "--timeout", "0"], "--timeout"),
         (["run", "--lab", "demo", "-o", "xml"], "'xml' is not one of"),
         (["expect"], "give -f PATH to read files, or -n NAMESPACE or -A to read the live cluster"),

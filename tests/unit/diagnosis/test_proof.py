@@ -11,8 +11,9 @@ from random import Random
 
 import pytest
 
+from auditor.diagnosis.asked import Asked
 from auditor.diagnosis.comparison import compare
-from auditor.diagnosis.proof import NOT_PLANNED, ONLY_ITSELF, UNDEFINED, Asked, policy_tests
+from auditor.diagnosis.proof import NOT_PLANNED, ONLY_ITSELF, UNDEFINED, policy_tests
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Report, Summary
@@ -207,7 +208,7 @@ def test_every_policy_of_a_scenario_is_tested_by_its_cells(name):
     snapshot = scenarios.read(name).snapshot
     found = judged(snapshot)
     assert found.untested == ()
-    assert found.in_scope + found.without_pods == len(snapshot.policies)
+    assert found.in_scope + found.without_pods == len(snapshot.policies) + len(snapshot.admin_policies)
 
 
 def report_of(snapshot, seen, tests):

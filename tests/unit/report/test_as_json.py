@@ -107,6 +107,15 @@ def test_every_count_of_the_summary_is_there():
     assert (summary["cells"], summary["leaks"], summary["coverage"]) == (18, 3, 0.777778)
 
 
+def test_policies_that_decide_nothing_are_listed():
+    made = small_untested()
+    nothing = (("ClusterNetworkPolicy far", Direction.EGRESS),)
+    found = document(replace(made, policies=replace(made.policies, deciding_nothing=nothing)))
+    validator("report.schema.json").validate(found)
+    assert found["deciding_nothing"] == [{"policy": "ClusterNetworkPolicy far", "direction": "egress"}]
+    assert document(made)["deciding_nothing"] == []
+
+
 def test_policies_that_nothing_tells_of_are_counted_and_listed():
     found = document(small_untested())
     validator("report.schema.json").validate(found)

@@ -9,11 +9,13 @@ import pytest
 
 from auditor import __version__
 from auditor.model.noticing import Noticing
+from auditor.model.policy import Direction
 from auditor.model.snapshot import Family
 from auditor.report import as_table
 from auditor.report.registry import RUN, renderer
 from tests.unit.report.reports import (
     DB,
+    UNTESTED,
     WEB,
     finding,
     inconclusive,
@@ -24,6 +26,7 @@ from tests.unit.report.reports import (
     small,
     small_untested,
     square,
+    with_untested,
 )
 
 GOLDEN = Path(__file__).with_name("golden_table.txt")
@@ -330,6 +333,15 @@ def test_the_policies_that_nothing_tells_of_are_listed_above_the_matrix():
         "  Fix the causes and run again, or accept a policy as untested:",
         "    --accept-untested prod/db",
     ]
+
+
+def test_policies_that_decide_nothing_are_counted_and_one_of_no_namespace_is_accepted_by_its_kind():
+    guard = replace(UNTESTED, policy="ClusterNetworkPolicy guard")
+    made = with_untested(report([result(WEB, DB, "TCP/1")]), guard)
+    nothing = (("ClusterNetworkPolicy far", Direction.INGRESS), ("ClusterNetworkPolicy far", Direction.EGRESS))
+    said = " ".join(rendered(replace(made, policies=replace(made.policies, deciding_nothing=nothing))).split())
+    assert "1 more selects no pod; 1 decides none of these connections" in said
+    assert "accept a policy as untested: --accept-untested ClusterNetworkPolicy/guard" in said
 
 
 def test_where_no_policy_is_in_scope_nothing_is_said_of_policies():

@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from auditor.cli.exit_codes import of_report
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier, full_name_of
 from auditor.model.errors import UsageError
+from auditor.model.labels import LabelSelector
+from auditor.policy.evaluator import evaluate
 from auditor.report.headline import headline
 from tests.unit.run.test_following import OPTIONS, MovingCluster, audited, isolating
 
@@ -52,6 +55,49 @@ async def test_one_that_is_accepted_by_name_is_a_pass_that_says_so():
 async def test_a_policy_that_is_not_there_can_not_be_accepted():
     with pytest.raises(UsageError, match="--accept-untested a/isolate: no policy has this name; write NAMESPACE/NAME"):
         await audited(lacking(absent=PDB), replace(OPTIONS, accept_untested=frozenset({"a/isolate"})))
+
+
+def guarded(cluster, destination, **said):
+    """``cluster`` with an administrators' policy by which ``destination`` lets nobody in."""
+    every = LabelSelector()
+    deny = AdminRule(Action.DENY, (AdminPeer(every, every, **said),))
+    admin = AdminPolicy("ClusterNetworkPolicy", "guard", AdminTier.ADMIN, 0, every, destination, (deny,))
+    cluster.snapshot = replace(cluster.snapshot, policies=(), admin_policies=(admin,))
+    cluster._enforced = evaluate(cluster.snapshot)
+    return cluster
+
+
+LAST = LabelSelector((("n", "2"),))
+
+
+async def test_a_policy_of_administrators_needs_a_verdict_too_or_its_name():
+    report, _ = await audited(guarded(lacking(absent=PDB), LAST))
+    assert of_report(report) == 3
+    assert headline(report).startswith(
+        "nothing shows whether 1 of 1 policy is enforced: ClusterNetworkPolicy guard (ingress): none of its pods was "
+        f"probed: a/2: {PDB}; 5 skipped"
+    )
+    accepting = replace(OPTIONS, accept_untested=frozenset({full_name_of("ClusterNetworkPolicy/guard")}))
+    accepted, _ = await audited(guarded(lacking(absent=PDB), LAST), accepting)
+    assert of_report(accepted) == 0
+    assert headline(accepted).endswith("1 policy accepted as untested: ClusterNetworkPolicy guard")
+    whole, _ = await audited(guarded(MovingCluster(), LAST))
+    assert (of_report(whole), whole.policies.tested, whole.policies.deciding_nothing) == (0, 1, ())
+
+
+async def test_one_that_decides_nothing_here_is_named_in_a_pass():
+    cluster = guarded(MovingCluster(), LabelSelector())
+    [admin] = cluster.snapshot.admin_policies
+    accepts = replace(admin, ingress=(), egress=(replace(admin.ingress[0], peers=(AdminPeer(nodes=LAST),)),))
+    cluster.snapshot = replace(cluster.snapshot, admin_policies=(accepts,))
+    cluster._enforced = evaluate(cluster.snapshot)
+    report, _ = await audited(cluster, replace(OPTIONS, accept_untested=frozenset({admin.full_name})))
+    assert of_report(report) == 0
+    assert headline(report).endswith(
+        "all as expected; 1 policy decides none of them: ClusterNetworkPolicy guard (egress)"
+    )
+    [fact] = (fact for fact in report.facts if "accepted" in fact)
+    assert fact.endswith("guard is accepted as untested (--accept-untested) and need not be: it decides nothing here")
 
 
 async def test_what_needs_no_acceptance_is_told():
