@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import or_
 
+from auditor.diagnosis.admin_coverage import unexercised_rules
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.filters import Filters
@@ -26,7 +27,8 @@ NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same fo
 
 
 def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
-    """The parts of policies that none of the conclusive cells among ``results`` exercises, in the order of policies.
+    """The parts of policies that none of the conclusive cells among ``results`` exercises, in the order of policies;
+    those of administrators, of which whole rules are looked at, come last.
 
     A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say. Takes time
     in proportion to the parts: what changes without one of them is what it has and all the others together have not.
@@ -37,7 +39,7 @@ def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unex
     for number, policy in enumerate(snapshot.policies):
         for direction in (direction for direction in Direction if direction in policy.directions):
             found += by_direction[direction][number].unexercised()
-    return tuple(found)
+    return (*found, *unexercised_rules(filters))
 
 
 def _sides(filters: Filters, direction: Direction) -> list[_PolicySide]:

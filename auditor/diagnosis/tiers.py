@@ -129,6 +129,11 @@ class AdminFilters:
                     waiting &= ~found
                     yield policy, number, found
 
+    def matching(self, policy: AdminPolicy, direction: Direction, number: int) -> int:
+        """The cells that a rule of ``policy`` matches, whatever decides them."""
+        subjects = self._filters.subject_ends[direction].peer("", _pods(policy))
+        return subjects & self._matching(policy.rules(direction)[number], direction)
+
     def _matching(self, rule: AdminRule, direction: Direction) -> int:
         if rule.unknown:
             return 0 if rule.action is Action.ACCEPT else self._filters.cells.everything

@@ -9,8 +9,10 @@ from random import Random
 
 import pytest
 
+from auditor.diagnosis.admin_coverage import EARLIER, NO_DIFFERENCE, NO_MATCH
 from auditor.diagnosis.admin_proof import NOT_CHOSEN, TIED
 from auditor.diagnosis.asked import Asked
+from auditor.diagnosis.coverage import unexercised
 from auditor.diagnosis.proof import policy_tests
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import LabelSelector
@@ -23,6 +25,7 @@ from auditor.report.conclusion import conclude
 from auditor.run.audit import AuditOptions, asked_about
 from tests.marking import slow
 from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
+from tests.oracle.evaluator import verdict
 from tests.strategies import IPV4_ONLY, Shape, random_snapshot
 from tests.unit.diagnosis.test_proof import judged, report_of, results
 
@@ -193,6 +196,61 @@ def test_one_that_the_choice_left_out_says_so():
     assert (str(each), each.connections, each.reasons) == (GUARD, 0, (NOT_CHOSEN,))
     [each] = policy_tests(DENY_SPY, (), replace(asked, gone={"a/db": "more than 2"})).untested
     assert each.reasons == ("none of its pods was probed: a/db: more than 2",)
+
+
+def rules_unseen(snapshot, **more):
+    lacking = more.get("without") or (lambda _: "")
+    found = unexercised(snapshot, results(snapshot, without=lacking))
+    return {part.place: part.reason for part in found}
+
+
+def test_rules_that_nothing_exercises_are_counted_with_the_reason():
+    rules = [ruled(DENY, app="spy"), ruled(PASS, app="web"), ruled(ACCEPT, app="spy"), ruled(DENY, app="nobody")]
+    place = "ClusterNetworkPolicy guard ingress[{}]".format
+    snapshot = with_admin(guard(*rules, app="db"))
+    assert rules_unseen(snapshot) == {place(1): NO_DIFFERENCE, place(2): EARLIER, place(3): NO_MATCH}
+    assert rules_unseen(snapshot, without=lambda cell: "left out" if cell.source == "b/spy" else "") == {
+        place(0): NO_MATCH,
+        place(1): NO_DIFFERENCE,
+        place(2): NO_MATCH,
+        place(3): NO_MATCH,
+    }
+
+
+def without_rule(admin, direction, number):
+    rules = admin.rules(direction)
+    return admin.with_rules(direction, (*rules[:number], *rules[number + 1 :]))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4])
+def test_a_rule_is_exercised_where_a_verdict_would_be_another_without_it(seed):
+    snapshot = lacking(seed)[0]
+    seen = results(snapshot)
+    ends = {end.name: end for end in snapshot.endpoints}
+    told = [each for each in seen if each.result is Result.MATCH]
+    assert told
+    exercised = set()
+    for each in snapshot.admin_policies:
+        for direction in Direction:
+            for number in range(len(each.rules(direction))):
+                others = (
+                    without_rule(each, direction, number) if one is each else one for one in snapshot.admin_policies
+                )
+                changed = replace(snapshot, admin_policies=tuple(others))
+                pairs = (
+                    verdict(changed, ends[one.cell.source], ends[one.cell.destination], *one.cell[2:]) for one in told
+                )
+                if any(now is not one.expected for now, one in zip(pairs, told, strict=True)):
+                    exercised.add(each.place(direction, number))
+    places = {
+        each.place(direction, number)
+        for each in snapshot.admin_policies
+        for direction in Direction
+        for number in range(len(each.rules(direction)))
+    }
+    unseen = {part.place for part in unexercised(snapshot, seen) if part.what == "the rule"}
+    assert unseen & places == places - exercised
+    assert exercised
 
 
 TIERED = Shape(
