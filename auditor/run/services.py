@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from auditor.cluster.interface import Cluster
 from auditor.diagnosis.comparison import compare
@@ -12,8 +13,8 @@ from auditor.diagnosis.service_paths import diagnose_paths
 from auditor.loop.apart import apart
 from auditor.model.addresses import IPAddress
 from auditor.model.report import CellResult
-from auditor.model.service_seen import ServiceCell, ServiceExpectation, ServiceResult, ServicesSeen, Way
-from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.model.service_seen import OwnService, ServiceCell, ServiceExpectation, ServiceResult, ServicesSeen, Way
+from auditor.model.snapshot import Endpoint, Family, Service, Snapshot
 from auditor.model.verdict import NOT_OBSERVED, Observation, Observed, Result
 from auditor.model.words import pluralize
 from auditor.policy.decision_places import places_of
@@ -22,7 +23,7 @@ from auditor.policy.service_ways import expectation, with_somebody_at
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.service_routes import Proof, Proving, ServiceTry, proofs_of_nodes, proofs_of_tries
 from auditor.probing.service_run import ServiceOutcome, probe_services
-from auditor.probing.sites import ProbeSite
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.expectation import AuditState
 from auditor.run.service_plan import MadeService, bounded, connections, node_endpoints, plan_services
 
@@ -38,25 +39,79 @@ async def through_services(
     Raises ClusterError when the cluster fails under it.
     """
     began = time.monotonic()
+    nodes = node_endpoints(cluster.snapshot.endpoints, (*cluster.sites, *cluster.witnesses.sites))
+
+    async def outdated() -> bool:
+        return await audit_state.is_outdated(cluster)
+
+    about = Tried(
+        await apart(audit_state.results),
+        audit_state.expectation.matrix.snapshot,
+        nodes,
+        cluster.snapshot.node_addresses,
+        outdated,
+    )
+    return await try_services(cluster, about, options, progress), time.monotonic() - began
+
+
+class ServicePlace(Protocol):
+    """What it takes to try Services somewhere, as a Cluster has it."""
+
+    @property
+    def sites(self) -> Sequence[ProbeSite]: ...
+
+    @property
+    def witnesses(self) -> Witnesses: ...
+
+    @property
+    def failed(self) -> Mapping[str, str]: ...
+
+    @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]: ...
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]: ...
+
+    async def open(self, site: ProbeSite) -> AgentChannel: ...
+
+
+async def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What has been tried without Services: the ``results``, the ``snapshot`` with the policies in force, the ``nodes``
+    by their bare names, and addresses of further nodes. ``outdated`` tells whether any of it has changed since.
+    """
+
+    results: Sequence[CellResult]
+    snapshot: Snapshot
+    nodes: Mapping[str, Endpoint]
+    node_addresses: Collection[IPAddress] = ()
+    outdated: Callable[[], Awaitable[bool]] = _never
+
+
+async def try_services(
+    cluster: ServicePlace, about: Tried, options: ProbingOptions, progress: ProbingProgress
+) -> ServicesSeen:
+    """What comes of the connections ``about`` through Services made for that. Raises ClusterError."""
+    nodes = about.nodes
     places = {end: site for site in cluster.sites for end in site.endpoints if site.agent}
     # What kubelets try, and what goes to hosts outside, is nothing that a Service of ours could be tried with.
-    results = [
-        each for each in await apart(audit_state.results) if {each.cell.source, each.cell.destination} <= places.keys()
-    ]
+    results = [each for each in about.results if {each.cell.source, each.cell.destination} <= places.keys()]
     wanted = plan_services(results, places)
     progress.phase("making Services", len(wanted))
     given = await cluster.expose(wanted)
     made = [MadeService(own, service) for own, service in zip(wanted, given, strict=True) if service is not None]
-    nodes = node_endpoints(cluster.snapshot.endpoints, (*cluster.sites, *cluster.witnesses.sites))
     without, limits = bounded(connections(made, results, places, nodes), made, places)
-    snapshot = _with_nodes(audit_state.expectation.matrix.snapshot, nodes)
+    snapshot = _with_nodes(about.snapshot, nodes)
     of_nodes = [str(address) for node in nodes.values() for address in node.addresses]
     inner = cluster.inner_addresses
     of_nodes += [address for own in inner.values() for address in own]
     snapshot = with_somebody_at(snapshot, [*of_nodes, *(cell.address for cell in without)])
     demands = await apart(_demands, snapshot, without, inner)
-    outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
-    changed, failed = await audit_state.is_outdated(cluster), dict(cluster.failed)
+    outcome = await _probe(cluster, made, demands, places, about, options, progress)
+    changed, failed = await about.outdated(), dict(cluster.failed)
     void = {
         cell: CHANGED if changed else failed[end]
         for cell in without
@@ -64,7 +119,7 @@ async def through_services(
         if changed or end in failed
     }
     seen = await apart(_judged, snapshot, nodes, without, demands, outcome, void)
-    return replace(seen, facts=(*seen.facts, *limits)), time.monotonic() - began
+    return replace(seen, facts=(*seen.facts, *limits))
 
 
 def _with_nodes(snapshot: Snapshot, nodes: Mapping[str, Endpoint]) -> Snapshot:
@@ -82,11 +137,11 @@ def _demands(
 
 
 async def _probe(  # noqa: PLR0913, PLR0917 - where it comes together
-    cluster: Cluster,
+    cluster: ServicePlace,
     made: Sequence[MadeService],
     demands: Mapping[ServiceCell, ServiceExpectation],
     places: Mapping[str, ProbeSite],
-    nodes: Mapping[str, Endpoint],
+    about: Tried,
     options: ProbingOptions,
     progress: ProbingProgress,
 ) -> ServiceOutcome:
@@ -95,10 +150,10 @@ async def _probe(  # noqa: PLR0913, PLR0917 - where it comes together
         for cell, demanded in demands.items()
     ]
     around = tuple({site.name: site for site in (*cluster.sites, *cluster.witnesses.sites)}.values())
-    translators = {address for node in nodes.values() for address in node.addresses} | cluster.snapshot.node_addresses
+    translators = {address for node in about.nodes.values() for address in node.addresses} | {*about.node_addresses}
     return await probe_services(
         tries,
-        _proofs(made, tries, around, places, nodes),
+        _proofs(made, tries, around, places, about.nodes),
         around,
         cluster.open,
         options,

@@ -171,6 +171,22 @@ def nine(kubectl: Kubectl, image: str, node_image: str) -> None:
             tell("9 pods, half dropped", runs, (WHOLE_LIMIT + DENY_TIMEOUT, DROPPED_LIMIT))
 
 
+def services(kubectl: Kubectl, image: str, node_image: str) -> None:
+    """9 x 9 pods x 4 ports, half of the cells dropped, without and with --services by turns."""
+    with world(kubectl, 9, image) as names, NftablesEnforcer(kubectl, node_image, names) as enforcer:
+        kubectl.apply(policy(name, ONLY_80) for name in names)
+        enforcer.use()
+        enforcer.settle()
+        without, through = [], []
+        for _ in range(RUNS):
+            without.append(audit(kubectl, image, names, FOUR_PORTS))
+            through.append(audit(kubectl, image, names, FOUR_PORTS, "--services"))
+        tell("9 pods, half dropped, without Services", without, None)
+        tell("9 pods, half dropped, with --services", through, None)
+        counts = min(through, key=lambda run: run[0])[1]["services"]
+        print(f"  {counts['connections']} connections through Services, {counts['inconclusive']} inconclusive")
+
+
 def sixty(kubectl: Kubectl, image: str) -> None:
     """60 x 60 pods x 6 ports."""
     with world(kubectl, 60, image) as names:
@@ -189,12 +205,15 @@ def main() -> None:
     parser.add_argument("--kubeconfig", required=True)
     parser.add_argument("--image", default="audit-e2e/python:3")
     parser.add_argument("--node-image")
-    parser.add_argument("--only", choices=["nine", "sixty"])
+    parser.add_argument("--only", choices=["nine", "services", "sixty"])
     options = parser.parse_args()
     kubectl = Kubectl(options.kubeconfig)
-    if options.only != "sixty":
-        nine(kubectl, options.image, options.node_image or options.image)
-    if options.only != "nine":
+    node_image, parts = options.node_image or options.image, [options.only] if options.only else ["nine", "sixty"]
+    if "nine" in parts:
+        nine(kubectl, options.image, node_image)
+    if "services" in parts:
+        services(kubectl, options.image, node_image)
+    if "sixty" in parts:
         sixty(kubectl, options.image)
 
 

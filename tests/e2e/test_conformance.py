@@ -48,6 +48,7 @@ def test_the_specification_conforms_and_follows_every_change(spec, kubectl, imag
     assert code == 0, card
     assert card["behaviour"] == "this CNI behaves like: spec"
     assert [each["late"] for each in card["convergence"]] == [[]] * len(card["convergence"])
+    assert {each["feature"]: each["score"] for each in card["features"]}["through-services"] == "conforms"
 
 
 @pytest.mark.parametrize("dialect", ["ignores-end-port", slow("ignores-ingress")])

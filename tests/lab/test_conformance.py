@@ -50,6 +50,7 @@ async def test_the_specification_conforms_and_follows_every_change():
     assert {each.change for each in card.convergence} == timed
     assert [each.late for each in card.convergence] == [()] * len(timed)
     assert card.summary.faults == card.summary.inconclusive == 0
+    assert {each.feature: each.score for each in card.features}["through-services"] is Score.CONFORMS
 
 
 @pytest.mark.parametrize("enforcer", ["ignores-end-port", "not-in-needs-key", "stale", "ignores-egress"])
@@ -62,6 +63,15 @@ async def test_a_departure_is_named(enforcer):
 async def test_a_departure_on_one_node_is_named_with_the_node():
     card = await run("ignores-ingress@node-1")
     assert "ignores-ingress on node node-1" in card.behaviour
+
+
+async def test_what_goes_wrong_through_services_alone_departs_in_just_that():
+    card = await run("hairpin-policed", names=("rule-08-both-sides",))
+    assert [each.feature for each in card.features if each.score is Score.DEPARTS] == ["through-services"]
+    assert card.behaviour.startswith(
+        "this CNI behaves like: spec; what a pod sends to itself through a Service is filtered: "
+    )
+    assert card.summary.faults == 0
 
 
 async def test_whoever_rejects_conforms():

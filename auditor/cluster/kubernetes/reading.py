@@ -97,11 +97,11 @@ def versions_on(nodes: Iterable[NodeRecord]) -> dict[str, str]:
     return {what: ", ".join(sorted(versions - {""})) for what, versions in found.items() if versions - {""}}
 
 
-async def node_versions(api: ApiServer) -> dict[str, str]:
-    """What the nodes run, by what it is a version of. Raises ClusterError."""
+async def read_nodes(api: ApiServer) -> list[NodeRecord]:
+    """The nodes. Raises ClusterError."""
     question = Question("/api/v1/nodes", "list", "nodes")
     listed, _ = await read_list(api, question)
-    return versions_on(decode(item, NodeRecord, api, question) for item in listed)
+    return [decode(item, NodeRecord, api, question) for item in listed]
 
 
 async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:

@@ -193,6 +193,13 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         Rule(_CORE, ("pods",), ("create", "delete", "list", "patch", "watch")),
         Rule(_CORE, ("pods/exec",), ("create", "get")),
         Rule(_POLICIES, ("networkpolicies",), ("create", "delete", "update")),
+        Rule(
+            _CORE,
+            ("services",),
+            ("create",),
+            "Without this right or the next, what is said of policies through Services is left out, loudly.",
+        ),
+        Rule(("discovery.k8s.io",), ("endpointslices",), ("list",)),
         Rule(_LEASES, ("leases",), ("create", "delete", "get", "list", "update")),
     ),
     Role.REPORTS: _of_reports("reports", "policyreports"),

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces
@@ -20,7 +21,8 @@ from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind
-from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.service_seen import OwnService
+from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
@@ -47,7 +49,8 @@ before they give one anew.
 
 class ClusterTestbed:
     """The prepared scenarios in ``scratch``; ``nodes`` has, by scenario, the cluster's node for each of its nodes.
-    ``later``: those that may stand on the same pods afterwards.
+    ``later``: those that may stand on the same pods afterwards. ``inner_addresses`` are those that nodes have towards
+    pods, by their bare names.
     """
 
     def __init__(
@@ -56,12 +59,14 @@ class ClusterTestbed:
         prepared_scenarios: Sequence[PreparedScenario],
         nodes: Mapping[str, Mapping[str, str]],
         later: Iterable[PreparedScenario] = (),
+        inner_addresses: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._scratch = scratch
         self._read = [each for prepared in (*prepared_scenarios, *later) for each in prepared.snapshot.policies]
         self._called: dict[str, str] = {}
         self._prepared_scenarios = prepared_scenarios
         self._nodes = nodes
+        self._inner_addresses = inner_addresses
         self._running: dict[str, Endpoint] = {}
         self._added: dict[str, Mapping[str, str]] = {}
         self._created: dict[str, float] = {}
@@ -126,6 +131,20 @@ class ClusterTestbed:
 
     async def open(self, site: ProbeSite) -> AgentChannel:
         return await self._scratch.open(site.name)
+
+    @property
+    def refused(self) -> Sequence[str]:
+        return self._scratch.refused_services
+
+    @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]:
+        """Those that none of the pods here has got."""
+        taken = {str(address) for pod in self._running.values() for address in pod.addresses}
+        return {node: [each for each in own if each not in taken] for node, own in self._inner_addresses.items()}
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:
+        """Make Services that each lead to one pod. They go with its namespace."""
+        return await self._scratch.expose(wanted, {own.backend: self._running[own.backend] for own in wanted})
 
     async def set_up(self, seconds: float, advance: Callable[[int], None]) -> None:
         """Have every scenario stand as it begins. Raises ClusterError when not one pod runs."""

@@ -121,6 +121,7 @@ FEATURES: Sequence[Feature] = (
 )
 """All features but those of changes, in the order in which they are reported."""
 
+THROUGH_SERVICES = Feature("through-services", "through Services policies mean the same")
 REUSED_PODS = Feature("reused-pods", "pods of other labels under other policies keep nothing of before")
 ISOLATED_START = Feature("isolated-start", "new pods are isolated before they start")
 CHANGES: Mapping[ChangeKind, Feature] = {

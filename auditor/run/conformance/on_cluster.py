@@ -19,7 +19,7 @@ from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
-from auditor.cluster.kubernetes.reading import node_versions
+from auditor.cluster.kubernetes.reading import inner_addresses, read_nodes, versions_on
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.cluster.kubernetes.session.pod_status import image_facts
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces, namespace_prefix
@@ -27,7 +27,7 @@ from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Scorecard
-from auditor.model.snapshot import Namespace
+from auditor.model.snapshot import Namespace, Snapshot
 from auditor.model.words import pluralize
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.run.conformance.administrators import keep_clear_of_administrators
@@ -36,7 +36,9 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare
 from auditor.run.conformance.reuse import NOT_REUSED, PodsReused, follows_changes
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
+from auditor.run.conformance.services_tried import tried_through_services
 from auditor.run.conformance.waves import Wave, divided, make_waves
+from auditor.run.service_plan import node_endpoints
 
 PATIENCE = 45.0
 
@@ -65,7 +67,8 @@ async def conform_on_cluster(
         run = _Run(api, run_id, options, progress)
         prepared_scenarios = await apart(prepare_scenarios, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
         around = await keep_clear_of_administrators(api, [each.snapshot for each in prepared_scenarios])
-        versions = await node_versions(api)
+        there = await read_nodes(api)
+        run.inner_addresses = inner_addresses(there, Snapshot({}, (), ()))
         outcomes = await run.run(prepared_scenarios)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     began = time.monotonic()
@@ -80,7 +83,7 @@ async def conform_on_cluster(
         seconds=run.seconds,
         api=traffic,
         facts=tuple(dict.fromkeys((*skipped, *around, *seen, *run.facts, *run.images()))),
-        versions=versions,
+        versions=versions_on(there),
     )
 
 
@@ -94,7 +97,8 @@ class _Run:
         self._run_id = run_id
         self._options = options
         self._progress = progress
-        self._scratch = ScratchNamespaces(api, run_id, PodOptions(image=options.image))
+        self._scratch = ScratchNamespaces(api, run_id, PodOptions(image=options.image, numbered=True))
+        self.inner_addresses: Mapping[str, Sequence[str]] = {}
         self.seconds: dict[str, float] = {}
         self.facts: list[str] = []
 
@@ -114,6 +118,8 @@ class _Run:
         async with self._tenancy() as leases:
             (*_, (testbed, _)) = seen = await self._on_new_pods(waves, room, leases, later)
             outcomes = [outcome for _, outcome in seen]
+            outcomes[-1] = await self._through_services(testbed, outcomes[-1])
+            await _check(leases)
             if later:
                 reused, later = await self._on_pods_of_others(testbed, own, later, outcomes[0].seconds)
                 await _check(leases)
@@ -122,6 +128,12 @@ class _Run:
                 seen = await self._on_new_pods(make_waves(later, room), room, leases, (), waves[-1])
                 outcomes += [outcome for _, outcome in seen]
             return outcomes
+
+    async def _through_services(self, testbed: ClusterTestbed, outcome: ScenarioOutcome) -> ScenarioOutcome:
+        """``outcome`` with what comes of some of its connections through Services, while its policies are in force."""
+        nodes = node_endpoints((), testbed.sites)
+        with self._phase("through Services"):
+            return await tried_through_services(testbed, nodes, outcome, self._options.probing, self._progress)
 
     async def _on_pods_of_others(
         self,
@@ -159,7 +171,7 @@ class _Run:
                 going = standing.giving_way(wave, room)
                 await self._scratch.remove(name for prepared in going for name in prepared.snapshot.namespaces)
             standing = wave
-            testbed = ClusterTestbed(self._scratch, wave.prepared_scenarios, wave.nodes, later)
+            testbed = ClusterTestbed(self._scratch, wave.prepared_scenarios, wave.nodes, later, self.inner_addresses)
             which = f", wave {number} of {len(waves)}" if len(waves) > 1 else ""
             seen.append((testbed, await self._wave(testbed, wave.prepared_scenarios, which)))
             await _check(leases)

@@ -16,13 +16,17 @@ from auditor.model.errors import UsageError
 from auditor.model.probe_pod import AfterStart
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind, Scorecard
+from auditor.model.service_seen import OwnService
+from auditor.model.snapshot import Service
 from auditor.model.verdict import Cell
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
+from auditor.run.conformance.services_tried import NOTHING_TO_TRY, SKIPPED, tells_of_services, tried_through_services
 from auditor.run.conformance.testbed import ActualState
+from auditor.run.service_plan import node_endpoints
 
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""
@@ -65,6 +69,18 @@ class LabTestbed:
     def witnesses(self) -> Witnesses:
         return self._lab.witnesses
 
+    @property
+    def inner_addresses(self) -> Mapping[str, Sequence[str]]:
+        return self._lab.inner_addresses
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """Nothing is."""
+        return ()
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:
+        return await self._lab.expose(wanted)
+
     async def open(self, site: ProbeSite) -> AgentChannel:
         return await self._lab.open(site)
 
@@ -98,24 +114,28 @@ async def conform_on_lab(
     prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)
     _check_nodes(prepared_scenarios, options.enforcement)
     progress.phase("scenarios", len(prepared_scenarios))
+    through = tells_of_services(prepared_scenarios)
     gate = asyncio.Semaphore(LABS_PER_PROCESSOR * (os.cpu_count() or 1))
 
     async def run(prepared: PreparedScenario) -> ScenarioOutcome:
         async with gate:
-            outcome = await _run(prepared, options)
+            outcome = await _run(prepared, options, through_services=prepared.scenario.name in through)
         progress.advance(1)
         return outcome
 
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run(prepared)) for prepared in prepared_scenarios]
     probed = time.monotonic()
+    without = () if through else (SKIPPED.format(NOTHING_TO_TRY),)
     outcomes = [task.result() for task in running]
     scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"{options.subject} on the lab")
     seconds = {"scenarios": probed - began, "scoring": time.monotonic() - probed}
-    return replace(scored, seconds=seconds, facts=(*skipped, *scored.facts))
+    return replace(scored, seconds=seconds, facts=tuple(dict.fromkeys((*skipped, *without, *scored.facts))))
 
 
-async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> ScenarioOutcome:
+async def _run(
+    prepared: PreparedScenario, options: LabConformanceOptions, *, through_services: bool
+) -> ScenarioOutcome:
     enforcement = _there(options.enforcement, prepared)
     lab = Lab(
         replace(prepared.snapshot, policies=prepared.start.policies),
@@ -125,7 +145,12 @@ async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> Sc
     async with lab:
         if prepared.step is not None and prepared.step.change is not ChangeKind.POLICIES_CHANGED:
             await lab.program(enforcement, labels_of=prepared.start)
-        return await run_scenarios(LabTestbed(lab, enforcement), [prepared], options.probing, NoProgress())
+        testbed = LabTestbed(lab, enforcement)
+        outcome = await run_scenarios(testbed, [prepared], options.probing, NoProgress())
+        if not through_services:
+            return outcome
+        nodes = node_endpoints(lab.snapshot.endpoints, (*lab.sites, *lab.witnesses.sites))
+        return await tried_through_services(testbed, nodes, outcome, options.probing, NoProgress())
 
 
 def _there(enforcement: Enforcement, prepared: PreparedScenario) -> Enforcement:

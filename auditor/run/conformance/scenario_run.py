@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from auditor.diagnosis.comparison import compare
 from auditor.loop.apart import apart
 from auditor.model.report import CellResult
+from auditor.model.service_seen import ServicesSeen
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, ProbingOutcome, Verdict
 from auditor.policy.evaluator import evaluate
@@ -29,7 +30,8 @@ class ScenarioOutcome:
 
     ``seconds`` is, by scenario, how long its change took to come into force; None where it did not. ``open_seconds``
     has those connections of new pods that should be denied and were open for longer than is borne. ``reused`` has what
-    was seen on pods that had been those of other scenarios, where that is how it was judged at first.
+    was seen on pods that had been those of other scenarios, where that is how it was judged at first. ``through`` has
+    what came of some of the connections through Services, where these were tried.
     """
 
     snapshot: Snapshot
@@ -39,6 +41,7 @@ class ScenarioOutcome:
     attempts: int = 0
     open_seconds: Mapping[Cell, float] = field(default_factory=dict)
     reused: Mapping[Cell, CellResult] = field(default_factory=dict)
+    through: ServicesSeen | None = None
 
     def of_reused_pods(self, but: Collection[str]) -> ScenarioOutcome:
         """This outcome as that of a run on pods of others. The scenarios of the namespaces ``but`` are to be judged

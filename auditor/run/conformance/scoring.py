@@ -31,6 +31,7 @@ from auditor.model.words import pluralize
 from auditor.run.conformance.features import ISOLATED_START, REUSED_PODS, Feature, cells_by_feature
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
+from auditor.run.conformance.services_scored import connections_through, feature_through, said_of_services
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED)
 OF_ONE_SCENARIO = frozenset({ScopeKind.NAMESPACE, ScopeKind.POLICY, ScopeKind.POD, ScopeKind.PEER})
@@ -54,14 +55,21 @@ def score(
     diagnosis = diagnose(snapshot, list(results.values()), previous, without=OF_ONE_SCENARIO)
     reused = _reused(outcomes, results)
     shown = cells_by_feature(snapshot, list(results), prepared_scenarios)
+    through = connections_through(outcomes, prepared_scenarios)
     if reused:
         shown[REUSED_PODS] = tuple(reused)
     return Scorecard(
         subject=subject,
         run_id=secrets.token_hex(4),
-        behaviour=behaviour(list(results.values()), diagnosis) + _at_start(late) + _on_reused(reused),
-        features=_features(
-            shown, prepared_scenarios, results, {ISOLATED_START: _late_results(results, late), REUSED_PODS: reused}
+        behaviour=behaviour(list(results.values()), diagnosis)
+        + _at_start(late)
+        + _on_reused(reused)
+        + said_of_services(outcomes),
+        features=(
+            *_features(
+                shown, prepared_scenarios, results, {ISOLATED_START: _late_results(results, late), REUSED_PODS: reused}
+            ),
+            *feature_through(through),
         ),
         scenarios=_scenarios(scenarios, prepared_scenarios, results),
         convergence=_convergence(prepared_scenarios, seconds),
@@ -71,7 +79,7 @@ def score(
         if len(outcomes) == 1
         else (),
         attempts=sum(outcome.attempts for outcome in outcomes),
-        connections=tuple(_connections(shown, prepared_scenarios, results)),
+        connections=(*_connections(shown, prepared_scenarios, results), *through),
     )
 
 

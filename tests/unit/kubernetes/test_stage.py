@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from auditor.cluster.kubernetes.client.errors import ForbiddenError
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.policies import policy_manifest, read_live_policy
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
@@ -19,8 +20,10 @@ from auditor.cluster.kubernetes.session.scratch_namespaces import (
     place_of,
 )
 from auditor.model.errors import ClusterError
+from auditor.model.ports import Protocol
 from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind
+from auditor.model.service_seen import OwnPort, OwnService
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
@@ -328,3 +331,35 @@ async def test_the_last_peer_of_a_rule_is_there_until_it_is_deleted(monkeypatch)
     assert {site.name for site in testbed.sites} == {end.name for end in prepared.snapshot.endpoints}
     assert not any(item["metadata"]["name"] == place_of(gone)[1] for item in created(store))
     assert list(testbed.facts) == []
+
+
+async def test_a_service_of_a_conformance_run_leads_to_one_pod_of_it_alone():
+    store = LivingStore()
+    stage = ScratchNamespaces(store, RUN, PodOptions(numbered=True))
+    await stage.create_namespaces(map(Namespace.of, (HOME, *PLACES)))
+    pods = [Endpoint(f"{place}/{name}", EndpointKind.POD, place, {"app": name}) for place in PLACES for name in SIMILAR]
+    running = await stage.start_pods(pods, (), 20, lambda _: None)
+    chosen = f"{PLACES[1]}/web-1"
+    own = OwnService(chosen, (OwnPort(Protocol.TCP, 10001, 80),))
+    (made,) = await stage.expose([own], {chosen: running[chosen]})
+    assert (made.namespace, stage.refused_services) == (PLACES[1], [])
+    (service,) = [item for path, item in store.objects.items() if split(path)[1] == "services"]
+    assert service["metadata"]["namespace"] == PLACES[1]
+    wanted = service["spec"]["selector"].items()
+    behind = [item["metadata"]["name"] for item in created(store) if wanted <= item["metadata"]["labels"].items()]
+    assert behind == [place_of(chosen)[1]]
+
+
+async def test_who_may_not_see_whether_services_lead_anywhere_gets_none_and_the_reason():
+    store = LivingStore()
+    stage, running = await staged(store)
+
+    def refuse(method, path):
+        if (method, path.rpartition("/")[2]) == ("GET", "endpointslices"):
+            raise ForbiddenError("you may not list endpointslices.discovery.k8s.io")
+
+    store.before = refuse
+    chosen = f"{PLACES[0]}/db"
+    own = OwnService(chosen, (OwnPort(Protocol.TCP, 10001, 80),))
+    assert await stage.expose([own], {chosen: running[chosen]}) == [None]
+    assert stage.refused_services == ["you may not list endpointslices.discovery.k8s.io"]

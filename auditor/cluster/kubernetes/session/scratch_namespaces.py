@@ -21,6 +21,7 @@ import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import PodRecord, Record
 from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create, delete_options
+from auditor.cluster.kubernetes.client.errors import ForbiddenError
 from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, ExpiredError, NotFoundError, Question
@@ -44,6 +45,7 @@ from auditor.cluster.kubernetes.session.ephemeral import BOOT
 from auditor.cluster.kubernetes.session.first_tries import ASK, TRY, as_arguments, read_tries
 from auditor.cluster.kubernetes.session.kept_agents import KeptAgents
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
+from auditor.cluster.kubernetes.session.own_services import Backend, OwnServices
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.addresses import IPAddress
@@ -51,7 +53,8 @@ from auditor.model.errors import ClusterError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import AfterStart, ProbePod
-from auditor.model.snapshot import Endpoint, Namespace
+from auditor.model.service_seen import OwnService
+from auditor.model.snapshot import Endpoint, Namespace, Service
 from auditor.probing.sites import AgentChannel, Contact
 
 PREFIX = "netpol-conf"
@@ -180,6 +183,8 @@ class ScratchNamespaces:
         self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
         self._ours = {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}
         self._anchors: dict[str, Anchor] = {}
+        self._numbers: dict[str, int] = {}
+        self._services = OwnServices(api, run_id)
         self.failed: dict[str, str] = {}
         self.images: list[RanImage] = []
         self.reached: dict[str, ReachedPod] = {}
@@ -247,6 +252,25 @@ class ScratchNamespaces:
         self.reached |= starting.reached
         return starting.running
 
+    @property
+    def refused_services(self) -> Sequence[str]:
+        """Why Services could not be made, a line for each."""
+        return self._services.refused
+
+    async def expose(self, wanted: Sequence[OwnService], pods: Mapping[str, Endpoint]) -> list[Service | None]:
+        """Make Services that each lead to one of ``pods``, by the names of their endpoints; they go with its namespace.
+        None, for all, where the user may not see whether they lead there. Raises ClusterError.
+        """
+        backends = {
+            name: Backend(pod.namespace, self._numbers[name], len(pod.families), self._anchors[pod.namespace])
+            for name, pod in pods.items()
+        }
+        try:
+            return await self._services.make(wanted, backends)
+        except ForbiddenError as error:
+            self._services.refused.append(str(error))
+            return [None] * len(wanted)
+
     async def _take_anchor(self, namespace: str) -> None:
         """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller, and others
         may adopt them.
@@ -261,7 +285,9 @@ class ScratchNamespaces:
 
     async def _create_pod(self, pod: Endpoint, withheld: frozenset[str]) -> None:
         probe = ProbePod(pod.name, pod.namespace, pod.labels, pod.ports, pod.node, (pod.name,))
-        manifest = pod_manifest(probe, 0, self._run_id, self._anchors[pod.namespace], self._options, withheld=withheld)
+        number = self._numbers.setdefault(pod.name, len(self._numbers))
+        anchor = self._anchors[pod.namespace]
+        manifest = pod_manifest(probe, number, self._run_id, anchor, self._options, withheld=withheld)
         manifest["metadata"]["name"] = place_of(pod.name)[1]
         spec = manifest["spec"]
         del spec["volumes"]
@@ -391,9 +417,10 @@ class ScratchNamespaces:
                 await self._api.send("DELETE", Question(path, "delete", "pods", f" in namespace {namespace}"))
 
         await all_of(delete(*place) for place in places)
+        left = places
         try:
             async with asyncio.timeout(seconds):
-                while left := places & await self._places():  # noqa: ASYNC110 - somebody else's doing
+                while left := left & await self._places():  # noqa: ASYNC110 - somebody else's doing
                     await asyncio.sleep(PAUSE)
         except TimeoutError:
             raise ClusterError(

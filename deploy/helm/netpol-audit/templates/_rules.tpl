@@ -138,6 +138,13 @@
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [create, delete, update]
+# Without this right or the next, what is said of policies through Services is left out, loudly.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create, delete, get, list, update]
