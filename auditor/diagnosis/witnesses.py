@@ -48,7 +48,7 @@ def _count(evidence: Evidence, fault: Fault, among: int, *, inside: bool) -> int
         number
         for direction in Direction
         for number, changed in enumerate(_changed(evidence, fault, direction))
-        if changed & among & regions[direction]
+        if changed & among & regions[direction] & _decided(evidence, fault, direction)
     ]
     return len(shown) if len({*shown}) > 1 else min(1, len(shown))  # with one policy it may be just this one
 
@@ -56,6 +56,14 @@ def _count(evidence: Evidence, fault: Fault, among: int, *, inside: bool) -> int
 def _region(evidence: Evidence, fault: Fault, direction: Direction, *, inside: bool) -> int:
     region = evidence.predictor.region(fault.scope, direction)
     return region if inside else evidence.cells.everything & ~region
+
+
+def _decided(evidence: Evidence, fault: Fault, direction: Direction) -> int:
+    """The cells of which the filters of ``direction`` say something else, all read as the dialect reads them: where a
+    policy is changed and another one decides, nothing shows of it.
+    """
+    filters = evidence.predictor.filters
+    return filters.passing(direction) ^ filters.passing(direction, chain_of((Fault(fault.dialect),)))
 
 
 def _changed(evidence: Evidence, fault: Fault, direction: Direction) -> Iterator[int]:

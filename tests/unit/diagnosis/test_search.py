@@ -15,7 +15,8 @@ from auditor.diagnosis.search import _best_split, diagnose, discriminating_cells
 from auditor.diagnosis.sentences import advice_for, in_words, nothing_known
 from auditor.model.diagnosis import Fault, ScopeKind
 from auditor.model.dialect import FAULTLESS, OF_ONE_POD, Dialect, Enforcement
-from auditor.model.policy import Direction
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
@@ -378,6 +379,17 @@ def test_faults_are_tried_only_where_anything_differs(demo, monkeypatch):
     nodes = {fault.scope.name for (fault, *_) in tried if fault.scope.kind is ScopeKind.NODE}
     assert nodes
     assert nodes <= {end.node for end in ends}
+
+
+def test_a_deleted_policy_that_still_isolates_one_pod_is_not_called_a_fault_of_its_node(demo):
+    """One policy alone shows: where others are read otherwise, what they allow and deny stays the same."""
+    old = NetworkPolicy("dev", "old", LabelSelector((("app", "web"),)), frozenset({Direction.EGRESS}))
+    enforced = evaluate(replace(demo.snapshot, policies=(*demo.snapshot.policies, old)))
+    matrix = evaluate(demo.snapshot)
+    results = [seen(matrix, cell, passed=enforced.verdict(*cell) is Verdict.ALLOWED) for cell in demo.cells]
+    diagnosis = diagnose(demo.snapshot, results)
+    assert [str(fault) for fault in diagnosis.faults] == ["isolates-both-directions@node node-1"]
+    assert not diagnosis.certain
 
 
 def losing_udp(world, where):
