@@ -15,15 +15,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from auditor.choice.pairs import Pair, Pairs, Pod
-from auditor.policy.bits import bits
+from auditor.policy.bits import octets_of
 
 NAMESPACE_PRICE = 1.0
 """What it costs to enter a namespace, in probe pods."""
 
 
-def weight_of(mask: int, weights: Sequence[int]) -> int:
-    """The sum of the ``weights`` at the places in ``mask``."""
-    return sum(weights[place] for place in bits(mask))
+class Weights:
+    """Weights of places: the sum of those in a set is that of the digits that they have, each digit counted at once."""
+
+    def __init__(self, weights: Sequence[int]) -> None:
+        digits = max(weights, default=0).bit_length()
+        self._digits = [
+            octets_of((place for place, weight in enumerate(weights) if weight >> digit & 1), len(weights))
+            for digit in range(digits)
+        ]
+
+    def of(self, mask: int) -> int:
+        """The sum of the weights at the places in ``mask``."""
+        return sum((mask & having).bit_count() << digit for digit, having in enumerate(self._digits))
 
 
 @dataclass
@@ -42,6 +52,7 @@ class Cover:
     shown: int = 0
 
     def __post_init__(self) -> None:
+        self._weights = [Weights(pairs.weights) for pairs in self.several]
         self.left = [(1 << len(pairs.weights)) - 1 for pairs in self.several]
         self._heap: list[tuple[float, float, int, Pair]] = []
         self._touching: dict[Pod, list[tuple[int, Pair]]] = {}
@@ -80,7 +91,7 @@ class Cover:
         pairs = self.several[number]
         added = pairs.shown[pair] & self.left[number]
         self.left[number] &= ~added
-        self.shown += weight_of(added, pairs.weights)
+        self.shown += self._weights[number].of(added)
 
     def _push(self, number: int, pair: Pair) -> None:
         rank = self._rank(number, pair)
@@ -93,8 +104,7 @@ class Cover:
 
     def _rank(self, number: int, pair: Pair) -> tuple[float, float, int, Pair] | None:
         """What sorts first what adds most per price; None where it adds nothing."""
-        pairs = self.several[number]
-        added = weight_of(pairs.shown[pair] & self.left[number], pairs.weights)
+        added = self._weights[number].of(self.several[number].shown[pair] & self.left[number])
         if not added:
             return None
         new = self._new(pair)
@@ -107,19 +117,20 @@ def most_telling(shown: Sequence[int], weights: Sequence[int]) -> tuple[list[int
     """The places of ``shown`` in the order in which each adds most to what those before it have; those that add
     nothing.
     """
-    left = -1
-    heap = [(-weight_of(mask, weights), place) for place, mask in enumerate(shown)]
+    left, weighed = -1, Weights(weights)
+    first: dict[int, int] = {}
+    for place, mask in enumerate(shown):
+        first.setdefault(mask, place)  # what others show as well adds nothing after it
+    heap = [(-weighed.of(mask), place) for mask, place in first.items()]
     heapq.heapify(heap)
     order: list[int] = []
-    useless: list[int] = []
     while heap:
         before, place = heapq.heappop(heap)
-        now = -weight_of(shown[place] & left, weights)
-        if not now:
-            useless.append(place)
-        elif now > before:
+        now = -weighed.of(shown[place] & left)
+        if before < now < 0:
             heapq.heappush(heap, (now, place))
-        else:
+        elif now:
             left &= ~shown[place]
             order.append(place)
-    return order, sorted(useless)
+    taken = set(order)
+    return order, [place for place in range(len(shown)) if place not in taken]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from auditor.choice.area import Area
-from auditor.choice.cover import weight_of
+from auditor.choice.cover import Weights
 from auditor.choice.filter import What
 from auditor.diagnosis.dialects import SPECS
 from auditor.diagnosis.evidence import is_telling
@@ -46,7 +46,7 @@ class Ledger:
         return Noticing(
             policies=self.policies,
             ways=sum(weights),
-            noticed=weight_of(noticed, weights),
+            noticed=Weights(weights).of(noticed),
             unseen=sum(area.unseen for area in self.areas),
             missed=tuple(dict.fromkeys(islice(self._missed(everything & ~noticed), MOST_MISSED))),
         )

@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import chain
 
 from auditor.choice.admin_misreadings import admin_misreadings
-from auditor.choice.around import Around, ReadPolicy
+from auditor.choice.answers import ReadPolicy
+from auditor.choice.around import Around
 from auditor.diagnosis.dialects import SPECS, DialectSpec
 from auditor.diagnosis.tiers import TierOrder
 from auditor.model.admin_policy import AdminPolicy, AdminTier

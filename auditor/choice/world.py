@@ -68,6 +68,7 @@ class World:
         self.declared = {name: self.groups.declaring(name) for name in names}
         self._compiler = RuleCompiler(self.groups, self.atoms, self.declared)
         self._compiled: dict[tuple[str, int], tuple[Rule, CompiledRule]] = {}
+        self._columns: dict[tuple[tuple[Family, ...], tuple[PortRequest, ...]], Columns] = {}
         universe = Universe(self.groups, self.atoms, self.declared)
         self.admin = AdminPolicies(snapshot, universe) if snapshot.admin_policies else None
         self._sides = Sides(snapshot.policies, self.groups, self.compiled, namespaces, self.admin)
@@ -151,7 +152,13 @@ class World:
         return Column(family, self.atoms.index(port.protocol, port.number), port)
 
     def columns(self, families: Iterable[Family], ports: Sequence[PortRequest]) -> Columns:
-        """Connections on each of ``ports`` over each of ``families``."""
+        """Connections on each of ``ports`` over each of ``families``; the same ones are the same object."""
+        key = (tuple(families), tuple(ports))
+        if key not in self._columns:
+            self._columns[key] = self._columns_of(*key)
+        return self._columns[key]
+
+    def _columns_of(self, families: Sequence[Family], ports: Sequence[PortRequest]) -> Columns:
         columns = tuple(self.column(family, port) for family in families for port in ports)
         columns *= 1 + self.blocks_hold_pods
         destinations = [self.reachable(column) for column in columns]
