@@ -122,7 +122,7 @@ def tests_line(report: Report) -> str:
     if policies.without_pods:
         parts.append(f"{policies.without_pods:,} more {'selects' if policies.without_pods == 1 else 'select'} no pod")
     if nothing:
-        parts.append(f"{nothing:,} {'decides' if nothing == 1 else 'decide'} none of these connections")
+        parts.append(f"{nothing:,} more {'decides' if nothing == 1 else 'decide'} none of these connections")
     if report.unexercised:
         parts.append(f"{pluralize(len(report.unexercised), 'part')} of policies not covered by any connection")
     return "; ".join(parts)

@@ -340,7 +340,7 @@ def test_policies_that_decide_nothing_are_counted_and_one_of_no_namespace_is_acc
     made = with_untested(report([result(WEB, DB, "TCP/1")]), guard)
     nothing = (("ClusterNetworkPolicy far", Direction.INGRESS), ("ClusterNetworkPolicy far", Direction.EGRESS))
     said = " ".join(rendered(replace(made, policies=replace(made.policies, deciding_nothing=nothing))).split())
-    assert "1 more selects no pod; 1 decides none of these connections" in said
+    assert "1 more selects no pod; 1 more decides none of these connections" in said
     assert "accept a policy as untested: --accept-untested ClusterNetworkPolicy/guard" in said
 
 
