@@ -16,7 +16,7 @@ from itertools import islice, zip_longest
 from auditor.diagnosis.search import answers
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.probe_pod import MOST_COPIES, Copy, Room
-from auditor.model.snapshot import Endpoint, EndpointKind
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
 from auditor.policy.bits import bits, span
@@ -26,8 +26,8 @@ from auditor.run.expectation import AuditState
 MOST_LIKE = 6
 """How many pods are thought of, those with most connections that differ."""
 MOST_NODES = 6
-MOST_THOUGHT_OF = 20_000
-"""How many connections of further pods are."""
+MOST_OF_ONE = 300
+"""How many connections of one further pod are thought of, those first that differ at the pod that it is like."""
 MOST_CELLS = 8
 """How many connections of a further pod are tried: more than one, lest a lost packet decide."""
 
@@ -63,7 +63,8 @@ def choose_deciders(audit_state: AuditState, diagnosis: Diagnosis, sites: Sequen
     snapshot, ties = audit_state.expectation.matrix.snapshot, diagnosis.hypotheses
     able = {site.name for site in sites if site.answers} - audit_state.expectation.failed.keys()
     likes = [snapshot.endpoint(name) for name in _most_differing(diagnosis) if name in able]
-    thoughts, cells = _thoughts([end for end in likes if end.selectable][:MOST_LIKE], audit_state, room.nodes)
+    likes = [end for end in likes if end.selectable][:MOST_LIKE]
+    thoughts, cells = _thoughts(likes, _in_order(audit_state, diagnosis), snapshot, room.nodes)
     if not thoughts or len(ties) < 2:
         return Deciders()
     imagined = replace(snapshot, endpoints=(*snapshot.endpoints, *(each.pod for each in thoughts)))
@@ -82,23 +83,26 @@ def _most_differing(diagnosis: Diagnosis) -> list[str]:
     return sorted(ends, key=lambda name: (-ends[name], name))
 
 
+def _in_order(audit_state: AuditState, diagnosis: Diagnosis) -> list[Cell]:
+    """The connections of the audit but for those with nodes, those first that differ."""
+    nodes = {end.name for end in audit_state.expectation.matrix.snapshot.endpoints if end.kind is EndpointKind.NODE}
+    differing = {*diagnosis.explained, *diagnosis.unexplained}
+    cells = (cell for cell in audit_state.expectation.verdicts if nodes.isdisjoint(cell[:2]))
+    return sorted(cells, key=lambda cell: cell not in differing)
+
+
 def _thoughts(
-    likes: Sequence[Endpoint], audit_state: AuditState, nodes: Collection[str]
+    likes: Sequence[Endpoint], known: Sequence[Cell], snapshot: Snapshot, nodes: Collection[str]
 ) -> tuple[list[_Thought], list[Cell]]:
-    """Each of ``likes`` once more on each of ``nodes``, other nodes than its own first; with the connections of it, and
-    those between the two.
+    """Each of ``likes`` once more on each of ``nodes``, other nodes than its own first; with its connections among
+    those that are ``known``, and all of these together.
     """
-    ends = audit_state.expectation.matrix.snapshot.endpoints
-    nodes_own = {end.name for end in ends if end.kind is EndpointKind.NODE}
-    verdicts = [cell for cell in audit_state.expectation.verdicts if nodes_own.isdisjoint(cell[:2])]
-    taken = {end.name for end in ends}
+    taken = {end.name for end in snapshot.endpoints}
     found: list[_Thought] = []
     cells: list[Cell] = []
     for like in likes:
-        own = [cell for cell in verdicts if like.name in (cell.source, cell.destination)]
+        own = list(islice((cell for cell in known if like.name in cell[:2]), MOST_OF_ONE))
         for node in sorted(nodes, key=lambda node: (node == like.node, node))[:MOST_NODES]:
-            if len(cells) + len(own) > MOST_THOUGHT_OF:
-                return found, cells
             copy = Copy(_free(f"{like.name.partition('@')[0]}@{node}", taken), like.name, node)
             first = len(cells)
             cells += dict.fromkeys(_with(copy.name, cell, like.name) for cell in own)
