@@ -17,6 +17,7 @@ from auditor.diagnosis.filters import Chain, Filters
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
+from auditor.policy.bits import union
 
 EPHEMERAL_PORTS = (32768, 50000, 60999)
 """Ports that clients connect from, by the edges and the middle of Linux's net.ipv4.ip_local_port_range: a stateless
@@ -92,6 +93,15 @@ class Predictor:
                 sometimes |= answer
             return Prediction(allowed & always, varying & sometimes | allowed & sometimes & ~always)
         return Prediction(allowed, varying)
+
+    def besides(self, faults: Hypothesis, spared: Iterable[str]) -> int:
+        """The cells that get through where ``faults`` are at all filters but those of the endpoints ``spared``."""
+        passing = self.cells.everything
+        for direction in Direction:
+            own = self.cells.subjects(direction)
+            right = union(own.get(name, 0) for name in spared)
+            passing &= self._passing(direction, ()) & right | self._passing(direction, faults) & ~right
+        return passing
 
     def _timed(self, faults: Hypothesis, allowed: int) -> int:
         """The cells on which enforcers answer differently from one moment to the next."""

@@ -209,16 +209,19 @@ def answers(
     ties: Sequence[Hypothesis],
     cells: Sequence[Cell],
     previous_policies: Sequence[NetworkPolicy] | None = None,
+    spared: Sequence[str] = (),
 ) -> list[int]:
     """Which of ``cells`` each of ``ties`` lets through, as bitsets over their order, without those of which any of them
-    says nothing certain.
+    says nothing certain. With ``spared``, what the first lets through where the filters of these endpoints are right
+    comes last.
     """
     predictor = Predictor(Cells(snapshot, cells), previous_policies)
     predictions = [predictor.predict(faults, timed=False) for faults in ties]
     certain = predictor.cells.everything
     for prediction in predictions:
         certain &= ~prediction.varying
-    return [prediction.allowed & certain for prediction in predictions]
+    said = [prediction.allowed & certain for prediction in predictions]
+    return [*said, predictor.besides(ties[0], spared) & certain] if spared else said
 
 
 def _split(group: Sequence[int], number: int) -> tuple[list[int], list[int]]:

@@ -45,7 +45,7 @@ from auditor.probing.plan import (
 from auditor.probing.probe_run import probe
 from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
-from auditor.run.deciding import choose_deciders
+from auditor.run.deciding import choose_deciders, is_open
 from auditor.run.expectation import AuditState, Expectation, after, renewed
 from auditor.run.lookups import look_names_up
 from auditor.run.newcomers import choose_newcomers
@@ -365,8 +365,8 @@ async def _decide(  # noqa: PLR0913 - as everywhere here, and one switch
     *,
     sought: bool,
 ) -> tuple[AuditState, Diagnosis | None, bool]:
-    """Where several causes still fit, have further probe pods come that tell them apart, and try these. As
-    ``_diagnose``: what is known of the cause, and if that is all.
+    """Where several causes still fit, or one isn't certain, have further probe pods come that show more, and try these.
+    As ``_diagnose``: what is known of the cause, and if that is all.
     """
     if not _more_may_come(options) or not cluster.room.pods or (sought and diagnosis is None):
         return audit_state, diagnosis, sought
@@ -374,7 +374,7 @@ async def _decide(  # noqa: PLR0913 - as everywhere here, and one switch
         async with asyncio.timeout(SEARCH_SECONDS):
             if not sought:
                 diagnosis = await apart(_search, audit_state, None)
-            if diagnosis is None or not diagnosis.alternatives:
+            if diagnosis is None or not is_open(diagnosis):
                 return audit_state, diagnosis, True
             deciders = await apart(choose_deciders, audit_state, diagnosis, cluster.sites, cluster.room)
     except TimeoutError:

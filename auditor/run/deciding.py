@@ -1,9 +1,10 @@
-"""Which further probe pods would tell causes apart that fit what was seen equally well: one more like a pod whose
-connections differ, on another node or the same one.
+"""Which further probe pods would show more of the cause: one more like a pod whose connections differ, on another node
+or the same one.
 
 A fault at a node, in a policy and at a pod look the same where one pod alone shows it. Of each further pod that could
 come it is computed what each cause says of it, as if it were there already. As few are chosen as part most of the
-causes, and only such as part the first of them from another.
+causes, and only such as part the first of them from another. Where nothing else fits, but too little speaks for the
+first to call it the cause, it is parted from the same fault at the pods alone that were seen.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Deciders:
     def told(self, came: Collection[str], failures: Sequence[str]) -> str:
         """What became of it, as a fact."""
         pods = [f"{copy.name}, like {copy.like} on node {copy.node}" for copy in self.copies if copy.name in came]
-        words = [f"{pluralize(len(pods), 'further probe pod')} came to tell causes apart: {'; '.join(pods)}"]
-        lacking = (f"a further probe pod to tell causes apart could not be had: {each}" for each in failures)
+        words = [f"{pluralize(len(pods), 'further probe pod')} came to find the cause: {'; '.join(pods)}"]
+        lacking = (f"a further probe pod to find the cause could not be had: {each}" for each in failures)
         return "; ".join([*(words if pods else ()), *lacking])
 
 
@@ -60,20 +61,26 @@ class _Thought:
 
 def choose_deciders(audit_state: AuditState, diagnosis: Diagnosis, sites: Sequence[ProbeSite], room: Room) -> Deciders:
     """The further pods, and what to try there; none where none would part the first cause from any other."""
-    snapshot, ties = audit_state.expectation.matrix.snapshot, diagnosis.hypotheses
+    snapshot = audit_state.expectation.matrix.snapshot
     able = {site.name for site in sites if site.answers} - audit_state.expectation.failed.keys()
     likes = [snapshot.endpoint(name) for name in _most_differing(diagnosis) if name in able]
     likes = [end for end in likes if end.selectable][:MOST_LIKE]
     thoughts, cells = _thoughts(likes, _in_order(audit_state, diagnosis), snapshot, room.nodes)
-    if not thoughts or len(ties) < 2:
+    if not thoughts or not is_open(diagnosis):
         return Deciders()
     imagined = replace(snapshot, endpoints=(*snapshot.endpoints, *(each.pod for each in thoughts)))
-    said = answers(imagined, ties, cells, audit_state.former)
+    spared = [] if diagnosis.alternatives else [each.copy.name for each in thoughts]
+    said = answers(imagined, diagnosis.hypotheses, cells, audit_state.former, spared)
     chosen, mask = _choose(thoughts, said, min(room.pods, MOST_COPIES))
     if all(each & mask == said[0] & mask for each in said):
         return Deciders()
     tried = [number for each in chosen for number in islice(_telling(said, each.mask), MOST_CELLS)]
     return Deciders(tuple(each.copy for each in chosen), tuple(cells[number] for number in tried))
+
+
+def is_open(diagnosis: Diagnosis | None) -> bool:
+    """Whether there is a cause that further pods might part from another, or make certain."""
+    return diagnosis is not None and bool(diagnosis.faults and (diagnosis.alternatives or not diagnosis.certain))
 
 
 def _most_differing(diagnosis: Diagnosis) -> list[str]:

@@ -126,7 +126,7 @@ def test_further_probe_pods_tell_a_node_from_a_policy_and_from_a_pod(faulty, kub
     audited = run_audit(kubectl, image, *only, namespace=world.OTHER)
     assert audited.code == 1, audited.complaints
     assert wrong(kubectl, audited, Enforcement.parse((f"enforces-nothing@{node}",))) == []
-    (told,) = [fact for fact in audited.report["facts"] if "came to tell causes apart" in fact]
+    (told,) = [fact for fact in audited.report["facts"] if "came to find the cause" in fact]
     assert f"{prometheus}@{node}, like {prometheus} on node {node}" in told
     diagnosis = audited.report["diagnosis"]
     said = [diagnosis["title"], *(other["title"] for other in diagnosis["alternatives"])]

@@ -40,8 +40,8 @@ async def test_further_pods_tell_a_node_from_a_pod_and_from_a_policy(enforcer, p
     assert report.diagnosis.contradictions == report.diagnosis.unexplained == ()
     new = {"x/client@node-1", "x/client@node-2"}
     assert {end.name for end in report.endpoints} >= new
-    (told,) = [fact for fact in report.facts if "tell causes apart" in fact]
-    assert told.startswith("2 further probe pods came to tell causes apart: x/client@node-")
+    (told,) = [fact for fact in report.facts if "find the cause" in fact]
+    assert told.startswith("2 further probe pods came to find the cause: x/client@node-")
     own = [each for each in report.cells if new & {each.cell.source, each.cell.destination}]
     assert {(each.result, each.expected) for each in own} <= {
         (Result.MATCH, Verdict.DENIED),

@@ -12,16 +12,19 @@ import pytest
 
 from auditor.diagnosis.evidence import Evidence
 from auditor.diagnosis.search import diagnose
-from auditor.model.dialect import Enforcement
+from auditor.model.diagnosis import Alternative, Diagnosis, Fault
+from auditor.model.dialect import Dialect, Enforcement
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.probe_pod import MOST_COPIES, Copy, Room
-from auditor.model.verdict import ProbingOutcome
+from auditor.model.verdict import ProbingOutcome, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.probing.sites import ProbeSite
-from auditor.run.deciding import MOST_CELLS, Deciders, choose_deciders
+from auditor.run.deciding import MOST_CELLS, Deciders, choose_deciders, is_open
 from auditor.run.expectation import AuditState, Expectation
 from tests.lab import scenarios
 from tests.lab.confusion import observe
-from tests.lab.naming import World, injected, is_named
+from tests.lab.naming import World, injected, is_named, seen
 
 PODS = 4
 
@@ -110,7 +113,7 @@ def test_none_comes_where_there_is_no_room_nobody_to_be_like_or_nothing_to_part(
     assert choose_deciders(state, diagnosis, sites, Room()) == Deciders()
     assert choose_deciders(state, diagnosis, sites, room._replace(pods=0)) == Deciders()
     assert choose_deciders(state, diagnosis, [replace(one, agent=False) for one in sites], room) == Deciders()
-    assert choose_deciders(state, replace(diagnosis, alternatives=()), sites, room) == Deciders()
+    assert choose_deciders(state, replace(diagnosis, alternatives=(), certain=True), sites, room) == Deciders()
 
 
 def test_pods_do_not_come_where_all_causes_say_the_same_of_them():
@@ -119,13 +122,44 @@ def test_pods_do_not_come_where_all_causes_say_the_same_of_them():
     diagnosis = diagnose(world.snapshot, results)
     assert diagnosis.alternatives
     room = Room(PODS, frozenset(world.nodes))
-    assert choose_deciders(state_of(world, results), diagnosis, sites_of(world), room) == Deciders()
+    certain = replace(diagnosis, certain=True)
+    assert choose_deciders(state_of(world, results), certain, sites_of(world), room) == Deciders()
+
+
+def test_what_is_not_certain_has_to_show_at_a_further_pod_as_well():
+    """A deleted policy that still shuts one pod looks like a fault of its node, until there is another such pod."""
+    world = World.of(scenarios.read("demo"))
+    old = NetworkPolicy("dev", "old", LabelSelector((("app", "web"),)), frozenset({Direction.EGRESS}))
+
+    def seen_under_old(snapshot, cells):
+        enforced = evaluate(replace(snapshot, policies=(*snapshot.policies, old)))
+        matrix = evaluate(snapshot)
+        return [seen(matrix, cell, passed=enforced.verdict(*cell) is Verdict.ALLOWED) for cell in cells]
+
+    results = seen_under_old(world.snapshot, world.cells)
+    diagnosis = diagnose(world.snapshot, results)
+    assert (diagnosis.certain, diagnosis.alternatives) == (False, ())
+    assert is_open(diagnosis)
+    room = Room(PODS, frozenset(world.nodes))
+    asked = choose_deciders(state_of(world, results), diagnosis, sites_of(world), room)
+    assert [copy.name for copy in asked.copies] == ["dev/web@node-1"]
+    wider = with_copies(world, asked)
+    assert diagnose(wider.snapshot, [*results, *seen_under_old(wider.snapshot, asked.cells)]).certain is False
+
+
+def test_nothing_is_asked_of_further_pods_where_nothing_fits_or_only_one_cause_does():
+    assert not is_open(None)
+    assert not is_open(Diagnosis("none", "look"))
+    one = (Fault(Dialect.SPEC),)
+    assert not is_open(Diagnosis("one", "look", one))
+    assert is_open(Diagnosis("one", "look", one, certain=False))
+    assert is_open(Diagnosis("one", "look", one, alternatives=(Alternative((), "the other"),)))
 
 
 def test_what_came_and_what_did_not_is_told():
     asked = Deciders((Copy("a/x@n2", "a/x", "n2"), Copy("a/y@n2", "a/y", "n2")))
     assert asked.told({"a/x@n2"}, ["a/y@n2: refused"]) == (
-        "1 further probe pod came to tell causes apart: a/x@n2, like a/x on node n2; a further probe pod to tell "
-        "causes apart could not be had: a/y@n2: refused"
+        "1 further probe pod came to find the cause: a/x@n2, like a/x on node n2; a further probe pod to find "
+        "the cause could not be had: a/y@n2: refused"
     )
-    assert asked.told((), ["gone"]) == "a further probe pod to tell causes apart could not be had: gone"
+    assert asked.told((), ["gone"]) == "a further probe pod to find the cause could not be had: gone"

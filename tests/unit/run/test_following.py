@@ -9,7 +9,8 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cli.exit_codes import of_report
-from auditor.model.diagnosis import Alternative, Diagnosis
+from auditor.model.diagnosis import Alternative, Diagnosis, Fault
+from auditor.model.dialect import Dialect
 from auditor.model.errors import ClusterError
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, UnknownPolicy
@@ -322,7 +323,7 @@ async def test_further_probes_make_nothing_certain_that_never_came_to_rest(asks_
 
 
 async def test_without_the_further_pods_that_were_asked_for_what_was_seen_stands(monkeypatch):
-    tie = Diagnosis("one of two", "probe", alternatives=(Alternative((), "the other"),))
+    tie = Diagnosis("one of two", "probe", (Fault(Dialect.SPEC),), alternatives=(Alternative((), "the other"),))
     asked = Deciders((Copy("a/1@node-1", "a/1", "node-1"),), (cell(0, 1)._replace(destination="a/1@node-1"),))
     monkeypatch.setattr("auditor.run.audit.diagnose", lambda *_, **__: tie)
     monkeypatch.setattr("auditor.run.audit.choose_deciders", lambda *_: asked)
@@ -336,11 +337,11 @@ async def test_without_the_further_pods_that_were_asked_for_what_was_seen_stands
             raise ClusterError("no quota for it")
 
     report, results = await audited(Refusing(), more)
-    assert report.facts[-1] == "a further probe pod to tell causes apart could not be had: no quota for it"
+    assert report.facts[-1] == "a further probe pod to find the cause could not be had: no quota for it"
     assert report.diagnosis is tie
     assert {one.result for one in results.values()} == {Result.MATCH}
     report, _ = await audited(MovingCluster())  # it has no room, and is not asked either
-    assert not any("tell causes apart" in fact for fact in report.facts)
+    assert not any("find the cause" in fact for fact in report.facts)
 
 
 async def test_each_of_several_changes_at_once_counts():
