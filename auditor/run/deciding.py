@@ -3,8 +3,8 @@ or the same one.
 
 A fault at a node, in a policy and at a pod look the same where one pod alone shows it. Of each further pod that could
 come it is computed what each cause says of it, as if it were there already. As few are chosen as part most of the
-causes, and only such as part the first of them from another. Where nothing else fits, but too little speaks for the
-first to call it the cause, it is parted from the same fault at the pods alone that were seen.
+causes, and only such as part the first of them from another. Where too little speaks for the first to call it the
+cause, it is parted from the same fault at the pods alone that were seen as well.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def choose_deciders(audit_state: AuditState, diagnosis: Diagnosis, sites: Sequen
     if not thoughts or not is_open(diagnosis):
         return Deciders()
     imagined = replace(snapshot, endpoints=(*snapshot.endpoints, *(each.pod for each in thoughts)))
-    spared = [] if diagnosis.alternatives else [each.copy.name for each in thoughts]
+    spared = [] if diagnosis.certain else [each.copy.name for each in thoughts]
     said = answers(imagined, diagnosis.hypotheses, cells, audit_state.former, spared)
     chosen, mask = _choose(thoughts, said, min(room.pods, MOST_COPIES))
     if all(each & mask == said[0] & mask for each in said):

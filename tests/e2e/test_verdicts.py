@@ -117,22 +117,6 @@ def test_a_slow_enforcer_leaves_new_pods_open_and_that_is_found(faulty, kubectl,
     assert any("all of it was closed" in fact for fact in audited.report["facts"])
 
 
-def test_further_probe_pods_tell_a_node_from_a_policy_and_from_a_pod(faulty, kubectl, image):
-    """What one pod alone receives, though it should not, is told apart by two more like it."""
-    prometheus = f"{world.OTHER}/prometheus"
-    node = kubectl.items("pods", "-n", world.OTHER, "-l", "app=prometheus")[0]["spec"]["nodeName"]
-    faulty.use(f"enforces-nothing@{node}")
-    only = ("--to", prometheus, "--ports", "TCP/9100", "--late-isolation", "1")
-    audited = run_audit(kubectl, image, *only, namespace=world.OTHER)
-    assert audited.code == 1, audited.complaints
-    assert wrong(kubectl, audited, Enforcement.parse((f"enforces-nothing@{node}",))) == []
-    (told,) = [fact for fact in audited.report["facts"] if "came to find the cause" in fact]
-    assert f"{prometheus}@{node}, like {prometheus} on node {node}" in told
-    diagnosis = audited.report["diagnosis"]
-    said = [diagnosis["title"], *(other["title"] for other in diagnosis["alternatives"])]
-    assert all(f"node {node}" in title for title in said), said
-
-
 def test_an_enforcer_that_is_too_slow_is_found(faulty, kubectl, image):
     faulty.use("slow:60")
     audited = run_audit(kubectl, image)
