@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from auditor.cluster.lab.lab import Lab
@@ -11,6 +13,7 @@ from auditor.model.verdict import Result
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.audit import AuditOptions, audit
 from tests.lab import scenarios
+from tests.lab.auditing import PATIENCE
 from tests.marking import slow
 
 pytestmark = pytest.mark.lab
@@ -65,10 +68,14 @@ async def test_loss_of_datagrams_is_put_down_to_where_it_is(place):
     async with LossyLab(DEMO.snapshot, nodes=DEMO.nodes) as lab:
         for node, own, others in WHERE[place]:
             await lab.lose(node, own, others)
-        report = await audit(lab, "demo", OPTIONS, NoProgress())
+        for patience in PATIENCE:
+            probing = replace(OPTIONS.probing, timeout=OPTIONS.probing.timeout * patience)
+            report = await audit(lab, "demo", replace(OPTIONS, probing=probing), NoProgress())
+            if not any("was not counted" in fact for fact in report.facts):
+                break
     assert {each.result for each in report.cells} <= {Result.MATCH, Result.UNSTABLE, Result.OUTAGE}
     said = [[str(fault) for fault in faults] for faults in report.diagnosis.hypotheses]
-    # On a busy machine single datagrams aren't counted, and less is seen to be lost; nothing false is called the cause.
+    # Chance may have little be lost elsewhere than where others fit as well; nothing false is called the cause.
     assert [f"flaky@{place}"] in said
     assert said[0] == [f"flaky@{place}"] or not report.diagnosis.certain
     assert report.diagnosis.unexplained == ()
