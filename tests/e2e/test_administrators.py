@@ -139,6 +139,9 @@ def test_an_enforcer_of_the_tiers_passes(tenant, spec, kubectl, image):
     audited = run_audit(kubectl, image, namespace=TENANT)
     assert wrong(kubectl, audited, Enforcement()) == []
     assert audited.code == 0, audited.report["findings"]
+    summary = audited.report["summary"]
+    assert (summary["policies"], summary["policies_tested"]) == (len(policies()), len(policies())), audited.report
+    assert audited.report["deciding_nothing"] == []
     expected = {
         (cell.source.partition("/")[2], cell.destination.partition("/")[2], cell.port): one["expected"]
         for cell, one in audited.results().items()
