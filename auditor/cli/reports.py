@@ -22,8 +22,8 @@ from auditor.report.lines import say_aside
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.model.report import Report
-    from auditor.run.audit import AuditOptions
     from auditor.run.live_plan import LiveOptions
+    from auditor.run.planning import AuditOptions
 
 NAME = re.compile(rf"{OBJECT_NAME}\Z")
 

@@ -173,7 +173,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     docs/safety.md says what is created. With --lab the cluster is a scenario, set up on this machine as a small network
     with no way out.
     """
-    from auditor.run.audit import AuditOptions
+    from auditor.run.planning import AuditOptions
 
     probing = ProbingOptions(timeout, datagrams, retests, settle, window, late_isolation)
     options = AuditOptions(

@@ -23,8 +23,8 @@ from auditor.report.registry import DRY_RUN
 
 if TYPE_CHECKING:
     from auditor.model.probe_pod import ProbePod
-    from auditor.run.audit import AuditOptions
     from auditor.run.live_plan import LiveOptions, LivePlan
+    from auditor.run.planning import AuditOptions
 
 TRACES = (
     "--in-place: an ephemeral container joins one pod of each kind and ends with the run; Kubernetes can't take it "
@@ -99,9 +99,9 @@ def _show(options: LiveRunOptions) -> int:
     """Say what a run would do: which probe pods it would create, and the expected matrix."""
     from auditor.cli.snapshots import InputOptions, read_input
     from auditor.cluster.kubernetes.reading import LiveSnapshot
-    from auditor.run.audit import plan
     from auditor.run.live import read_live
     from auditor.run.live_plan import narrowed, plan_live
+    from auditor.run.planning import plan
     from auditor.run.reached_services import named_services
     from auditor.run.service_plan import services_at_most
 

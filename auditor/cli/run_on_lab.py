@@ -27,7 +27,7 @@ from auditor.report.registry import DRY_RUN
 if TYPE_CHECKING:
     from auditor.model.intent import Intent
     from auditor.policy.matrix import ExpectedMatrix
-    from auditor.run.audit import AuditOptions
+    from auditor.run.planning import AuditOptions
 
 NO_HOSTS: Mapping[str, tuple[IPAddress, ...]] = MappingProxyType({})
 
@@ -51,8 +51,8 @@ def run_on_lab(options: LabRunOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.model.words import pluralize
     from auditor.report.progress import open_progress
-    from auditor.run.audit import plan
     from auditor.run.lab import LabOptions, audit_lab
+    from auditor.run.planning import plan
     from auditor.run.sources import load_scenario
 
     scenario = load_scenario(options.scenario, options.hosts)

@@ -16,8 +16,9 @@ from auditor.model.report import Report
 from auditor.model.scenario import Scenario
 from auditor.model.verdict import Cell
 from auditor.probing.options import ProbingProgress
-from auditor.run.audit import AuditOptions, look
+from auditor.run.audit import look
 from auditor.run.concluding import against_intent, report_on, with_lint
+from auditor.run.planning import AuditOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,12 @@ from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import ProbingProgress
 from auditor.probing.plan import choose_ports
-from auditor.run.audit import AuditOptions, check_accepted, look
+from auditor.run.audit import look
 from auditor.run.concluding import Seconds, Seen, against_intent, report_on, with_lint
 from auditor.run.live_noticing import noticing_of
 from auditor.run.live_plan import LiveOptions, LivePlan, narrowed, plan_live
 from auditor.run.live_settling import settle
+from auditor.run.planning import AuditOptions, check_accepted
 from auditor.run.reached_services import named_services
 
 ONLY_NEW = (

@@ -27,8 +27,8 @@ from auditor.model.workloads import workload_name
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, check_request, choose_probe_pods
-from auditor.run.audit import AuditOptions
 from auditor.run.live_limit import check_classes, check_number, exceeds
+from auditor.run.planning import AuditOptions
 from auditor.run.sampling import drawn
 
 MOST_MISSED = 3

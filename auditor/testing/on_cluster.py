@@ -23,9 +23,9 @@ from auditor.model.ports import ContainerPort
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.probe_pods.choice import Mode
 from auditor.probing.options import NoProgress
-from auditor.run.audit import AuditOptions
 from auditor.run.live import LiveAudit, audit_with_plan
 from auditor.run.live_plan import LiveOptions
+from auditor.run.planning import AuditOptions
 from auditor.testing.audited import Audited, AuditedBackend, AuditRequest, reproduce
 from auditor.testing.policies import policies_in
 from auditor.testing.running import entered, run_to_end

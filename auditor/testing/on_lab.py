@@ -11,9 +11,9 @@ from auditor.model.dialect import Enforcement
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.intent import Intent
 from auditor.probing.options import NoProgress
-from auditor.run.audit import AuditOptions
 from auditor.run.lab import LabOptions, audit_lab
 from auditor.run.naming import host_words
+from auditor.run.planning import AuditOptions
 from auditor.run.sources import load_scenario
 from auditor.testing.audited import Audited, AuditedBackend, AuditRequest, reproduce
 from auditor.testing.policies import replaced

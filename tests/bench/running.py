@@ -16,7 +16,8 @@ from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Snapshot
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.bench.measure import say
 
 PORTS = (

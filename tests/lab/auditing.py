@@ -14,7 +14,8 @@ from auditor.model.report import CellResult, Report
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.run.audit import AuditOptions, audit, plan
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions, plan
 from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake, verdict
 
 HASTY = ProbingOptions(timeout=0.3, retests=2, settle=0.0)

@@ -24,7 +24,8 @@ from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Result, Verdict
 from auditor.probing.options import NoProgress
-from auditor.run.audit import AuditOptions, look
+from auditor.run.audit import look
+from auditor.run.planning import AuditOptions
 from auditor.run.services import through_services
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY, PATIENCE, nodes_of

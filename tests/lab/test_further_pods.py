@@ -8,7 +8,8 @@ from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import Enforcement
 from auditor.model.verdict import Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab import scenarios
 from tests.lab.auditing import was_disturbed
 from tests.marking import slow

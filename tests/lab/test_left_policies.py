@@ -13,7 +13,8 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.verdict import Result
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab import scenarios
 from tests.marking import slow
 

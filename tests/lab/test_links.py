@@ -14,7 +14,8 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.sites import NO_WITNESSES
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab.lab_rig import (
     EGRESS,
     ENDPOINTS,

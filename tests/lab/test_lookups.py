@@ -12,8 +12,9 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Observed, Result
 from auditor.probing.options import NoProgress
-from auditor.run.audit import AuditOptions, asked_about, look
+from auditor.run.audit import look
 from auditor.run.lookups import look_names_up
+from auditor.run.planning import AuditOptions, asked_about
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY
 

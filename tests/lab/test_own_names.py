@@ -12,7 +12,8 @@ from auditor.cluster.kubernetes import objects
 from auditor.model.verdict import Conclusion, Result
 from auditor.probing.options import NoProgress
 from auditor.report.conclusion import conclude
-from auditor.run.audit import AuditOptions, audit, plan
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions, plan
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY
 from tests.lab.naming import World

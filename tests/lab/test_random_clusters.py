@@ -14,7 +14,8 @@ from auditor.model.verdict import Conclusion, Result
 from auditor.probing.options import NoProgress
 from auditor.probing.routes import NO_SCTP
 from auditor.report.conclusion import conclude
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab.auditing import HASTY, audit_under
 from tests.marking import slow
 from tests.strategies import LAB_SHAPE, random_snapshot

@@ -21,7 +21,8 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.probe_run import probe
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, agent_at, trouble
 from tests.lab.lab_rig import INGRESS, NODES, ROOT, TCP, UDP, deny, world

@@ -14,7 +14,8 @@ from auditor.model.verdict import Conclusion, Observed, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY, NEVER, PATIENCE, PATIENT, SLOW_START, audit_under, was_disturbed
 from tests.marking import slow

@@ -13,7 +13,8 @@ from auditor.model.service_seen import Way
 from auditor.model.verdict import Conclusion, Observed, Result, Verdict
 from auditor.probing.options import NoProgress
 from auditor.report.conclusion import conclude
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab.auditing import HASTY, nodes_of
 from tests.lab.lab_rig import INGRESS, NODES, deny, labelled, pod, pods, receive, rule, world
 from tests.lab.service_matrix import ServiceRow, judge

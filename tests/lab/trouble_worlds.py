@@ -17,7 +17,7 @@ from auditor.model.verdict import Cell, Conclusion, Observation, Observed, Resul
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import ProbingOptions
 from auditor.report.conclusion import conclude
-from auditor.run.audit import AuditOptions
+from auditor.run.planning import AuditOptions
 from tests.lab import scenarios
 from tests.lab.naming import World
 from tests.oracle.evaluator import verdict

@@ -23,7 +23,8 @@ from auditor.model.report import CellResult
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Result
 from auditor.probing.options import NoProgress
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import audit
+from auditor.run.planning import AuditOptions
 from tests.lab.auditing import HASTY
 from tests.lab.naming import World
 from tests.lab.unknown_faults import UNKNOWN, Answer, Enforcer, passes, ports_of, results, worlds

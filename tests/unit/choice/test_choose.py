@@ -24,8 +24,8 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Result
 from auditor.probe_pods.choice import Mode, ProbeRequest
-from auditor.run.audit import AuditOptions, plan
 from auditor.run.live_plan import LiveOptions, narrowed, plan_live
+from auditor.run.planning import AuditOptions, plan
 from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
 
 TEAMS = 20

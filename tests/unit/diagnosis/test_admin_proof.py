@@ -22,7 +22,7 @@ from auditor.model.report import Summary
 from auditor.model.verdict import Conclusion, Note, Result
 from auditor.policy.evaluator import evaluate
 from auditor.report.conclusion import conclude
-from auditor.run.audit import AuditOptions, asked_about
+from auditor.run.planning import AuditOptions, asked_about
 from tests.marking import slow
 from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
 from tests.oracle.evaluator import verdict

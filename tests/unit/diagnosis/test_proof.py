@@ -20,7 +20,7 @@ from auditor.model.report import CellResult, Report, Summary
 from auditor.model.verdict import Conclusion, Note, Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.report.conclusion import conclude
-from auditor.run.audit import AuditOptions, asked_about, plan
+from auditor.run.planning import AuditOptions, asked_about, plan
 from tests.lab import scenarios
 from tests.marking import slow
 from tests.oracle.clusters import block, cluster, host, node, pod, pods, policy, rule

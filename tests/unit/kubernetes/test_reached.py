@@ -22,7 +22,8 @@ from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.run import live as live_run
-from auditor.run.audit import AuditOptions, _intend
+from auditor.run.audit import _intend
+from auditor.run.planning import AuditOptions
 from tests.unit.kubernetes.living import NAMES, live, world
 
 V4 = frozenset({Family.IPV4})

@@ -18,7 +18,7 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.probing.options import NoProgress
 from auditor.report.headline import headline
 from auditor.run import live
-from auditor.run.audit import AuditOptions
+from auditor.run.planning import AuditOptions
 from tests.unit.kubernetes.living import LivingStore, namespace, policy
 from tests.unit.kubernetes.objects import node, pod
 from tests.unit.probing.world import SWIFT, TIMEOUT, TOKEN, World

@@ -10,8 +10,8 @@ from auditor.model.ports import ContainerPort, PortRequest, Protocol
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.probing.plan import choose_ports, plan_cells, plan_narrowly
-from auditor.run import audit as run
-from auditor.run.audit import AuditOptions, plan
+from auditor.run import planning
+from auditor.run.planning import AuditOptions, plan
 from tests.strategies import snapshots
 from tests.unit.diagnosis.worlds import SHOP, pod, with_policies
 
@@ -74,7 +74,7 @@ def test_only_too_many_cells_are_narrowed_and_that_is_said(monkeypatch):
     snapshot = with_policies(*policies)
     whole = plan(snapshot, AuditOptions())[1]
     assert whole.remark == ""
-    monkeypatch.setattr(run, "MOST_CELLS", len(whole.cells) - 1)
+    monkeypatch.setattr(planning, "MOST_CELLS", len(whole.cells) - 1)
     narrow = plan(snapshot, AuditOptions())[1]
     assert len(narrow.cells) < len(whole.cells)
     assert f"{len(whole.cells):,} connections would be too many" in narrow.remark
@@ -88,7 +88,7 @@ def test_declared_ports_are_probed_all_however_many_there_are(monkeypatch):
     snapshot = replace(with_policies(policy("in", "db", Direction.INGRESS, 5433)), endpoints=ends)
     options = AuditOptions(declared_only=True)
     _, whole = plan(snapshot, options)
-    monkeypatch.setattr(run, "MOST_CELLS", len(whole.cells) - 1)
+    monkeypatch.setattr(planning, "MOST_CELLS", len(whole.cells) - 1)
     _, still = plan(snapshot, options)
     assert (still.cells, still.remark) == (whole.cells, "")
     assert {cell.port for cell in still.cells} == {8080}

@@ -10,7 +10,7 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.sites import ProbeSite
 from auditor.run import live
-from auditor.run.audit import AuditOptions
+from auditor.run.planning import AuditOptions
 from tests.unit.kubernetes.living import LivingStore, namespace
 from tests.unit.probing.world import TIMEOUT, TOKEN, FakeChannel, World
 

@@ -15,9 +15,9 @@ from auditor.model.verdict import ProbingOutcome
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import NoProgress
 from auditor.run import concluding, live
-from auditor.run.audit import AuditOptions
 from auditor.run.concluding import Seen
 from auditor.run.expectation import AuditState, Expectation
+from auditor.run.planning import AuditOptions
 from tests.oracle.clusters import cluster, pod
 
 SNAPSHOT = cluster(

@@ -18,10 +18,10 @@ from auditor.probing.options import NoProgress
 from auditor.report.cause import cause_lines, coverage_lines
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
-from auditor.run import audit as auditing
-from auditor.run import concluding
+from auditor.run import causes, concluding
 from auditor.run.concluding import Seen, report_on, with_lint
 from auditor.run.expectation import AuditState, Expectation
+from auditor.run.planning import AuditOptions
 from tests.oracle.clusters import cluster, pod
 
 SNAPSHOT = cluster(
@@ -122,10 +122,10 @@ async def test_each_analysis_can_be_cancelled(monkeypatch, name):
 
 
 async def test_pods_do_not_wait_for_a_cause_that_takes_long_but_the_report_does(monkeypatch):
-    monkeypatch.setattr(auditing, "SEARCH_SECONDS", 0.05)
-    monkeypatch.setattr(auditing, "diagnose", endless)
+    monkeypatch.setattr(causes, "SEARCH_SECONDS", 0.05)
+    monkeypatch.setattr(causes, "diagnose", endless)
     before = audit_state()
-    after, diagnosis, sought = await auditing._diagnose(None, before, auditing.AuditOptions(), NoProgress())
+    after, diagnosis, sought = await causes.tell_causes_apart(None, before, AuditOptions(), NoProgress())
     assert (after, diagnosis, sought) == (before, None, False)
     told = await report()
     assert isinstance(told, Report)

@@ -21,8 +21,10 @@ from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.probing.disruptions import in_vain, tries_needed
 from auditor.probing.options import NoProgress
-from auditor.run.audit import MOST_REPROBES, RESTLESS, AuditOptions, audit
+from auditor.run.audit import audit
 from auditor.run.deciding import Deciders
+from auditor.run.planning import AuditOptions
+from auditor.run.rounds import MOST_REPROBES, RESTLESS
 from tests.unit.probing.world import SWIFT, TIMEOUT, TOKEN, World
 
 SILENCES = tries_needed(in_vain(()))
@@ -298,7 +300,7 @@ def asks_for_more(monkeypatch):
     """A diagnosis that asks for one further cell, once."""
     further = cell(0, 1)._replace(port=81)
     answers = iter([Diagnosis("one of two", "probe", discriminating=(further,))])
-    monkeypatch.setattr("auditor.run.audit.diagnose", lambda *_, **__: next(answers, None))
+    monkeypatch.setattr("auditor.run.causes.diagnose", lambda *_, **__: next(answers, None))
     return further
 
 
@@ -325,8 +327,8 @@ async def test_further_probes_make_nothing_certain_that_never_came_to_rest(asks_
 async def test_without_the_further_pods_that_were_asked_for_what_was_seen_stands(monkeypatch):
     tie = Diagnosis("one of two", "probe", (Fault(Dialect.SPEC),), alternatives=(Alternative((), "the other"),))
     asked = Deciders((Copy("a/1@node-1", "a/1", "node-1"),), (cell(0, 1)._replace(destination="a/1@node-1"),))
-    monkeypatch.setattr("auditor.run.audit.diagnose", lambda *_, **__: tie)
-    monkeypatch.setattr("auditor.run.audit.choose_deciders", lambda *_: asked)
+    monkeypatch.setattr("auditor.run.causes.diagnose", lambda *_, **__: tie)
+    monkeypatch.setattr("auditor.run.causes.choose_deciders", lambda *_: asked)
     more = replace(OPTIONS, probing=replace(OPTIONS.probing, settle=0.1, late_isolation=0.05))
 
     class Refusing(MovingCluster):

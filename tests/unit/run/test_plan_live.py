@@ -17,8 +17,8 @@ from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Service, ServicePort
 from auditor.probe_pods.choice import Mode
 from auditor.probing.options import ProbingOptions
-from auditor.run.audit import AuditOptions
 from auditor.run.live_plan import LiveOptions, narrowed, plan_live
+from auditor.run.planning import AuditOptions
 from tests.oracle.clusters import cluster, host, node, pod, pods, policy, rule
 
 WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
