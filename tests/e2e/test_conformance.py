@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.auditing import audit, left_behind
 from tests.marking import slow
-from tests.unit.report.test_as_json import validator
+from tests.schemas import validator
 
 FEW = (
     "rule-05-not-in-missing-key",

@@ -7,18 +7,20 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from tests.e2e import world
 from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, in_cluster, left_behind
+from tests.marking import slow
 
-DEATHS = 10
 
-
-def test_killed_at_ten_random_moments(spec, kubectl, image):
+@pytest.mark.parametrize("deaths", [4, slow(10)])
+def test_killed_at_random_moments(deaths, spec, kubectl, image):
     began = time.monotonic()
     with Running(kubectl, image) as whole:
         assert whole.end()[0] == 0
     length = time.monotonic() - began
-    moments = sorted(random.uniform(0.1, 0.9) * length for _ in range(DEATHS))
+    moments = sorted(random.uniform(0.1, 0.9) * length for _ in range(deaths))
     littered = 0
     for moment in moments:
         with Running(kubectl, image) as running:

@@ -16,7 +16,7 @@ import pytest
 from auditor.model.dialect import Dialect
 from tests.e2e import world
 from tests.e2e.auditing import audit, left_behind
-from tests.unit.report.test_as_json import validator
+from tests.schemas import validator
 
 KNOWN_FAULTS = {"e2e-shared": Dialect.SHARES_DIRECTIONS, "e2e-names": Dialect.NAMES_OF_ANY_POD}
 """By the namespace that shows each: as of 2.1.0, with both directions of a policy in one chain, and every number of a

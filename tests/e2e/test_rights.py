@@ -276,7 +276,7 @@ CONFORMANCE_SINGLE = [each for each in SINGLE if each[0] == "conformance"]
 OTHER_SINGLE = [each for each in SINGLE if each[0] != "conformance"]
 
 
-@pytest.mark.parametrize(("use", "number"), some(OTHER_SINGLE, 5), ids=named(OTHER_SINGLE))
+@pytest.mark.parametrize(("use", "number"), some(OTHER_SINGLE, 10), ids=named(OTHER_SINGLE))
 def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
     try:
         _, said = use_it(kubectl, image, use, user(use, number))
@@ -286,6 +286,6 @@ def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
 
 
 @pytest.mark.timeout(900)  # the first of them waits for the runs of all
-@pytest.mark.parametrize(("use", "number"), some(CONFORMANCE_SINGLE, 8), ids=named(CONFORMANCE_SINGLE))
+@pytest.mark.parametrize(("use", "number"), some(CONFORMANCE_SINGLE, 12), ids=named(CONFORMANCE_SINGLE))
 def test_conformance_needs_each_right(use, number, conformance_without):
     assert names_the_missing(conformance_without[number], use, number), conformance_without[number][-3000:]

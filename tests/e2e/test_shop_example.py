@@ -74,7 +74,7 @@ def test_green_for_four_workers_with_one_audit_and_nothing_stays(enforced, kubec
     assert left_behind(kubectl) == []
 
 
-def test_red_for_a_dialect_with_its_cause_and_for_what_is_missing(enforced, kubectl, image):
+def test_red_for_a_dialect_with_its_cause_and_for_a_namespace_that_is_missing(enforced, kubectl, image):
     enforced.use("ignores-ingress")
     done = run(kubectl, image)
     assert done.returncode == 1
@@ -90,6 +90,11 @@ def test_red_for_a_dialect_with_its_cause_and_for_what_is_missing(enforced, kube
     assert done.returncode == 1
     assert " passed" not in done.stdout, done.stdout
     assert "there is no namespace 'gone'" in done.stdout
+    assert left_behind(kubectl) == []
+
+
+@pytest.mark.slow
+def test_red_for_an_image_that_is_missing(enforced, kubectl):
     done = run(kubectl, "audit-e2e/missing:1")
     assert done.returncode == 1
     assert " passed" not in done.stdout, done.stdout

@@ -16,8 +16,8 @@ from auditor.model.scorecard import ChangeKind, Score
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.conformance.on_lab import LabConformanceOptions, conform_on_lab
 from tests.lab import scenarios
+from tests.schemas import validator
 from tests.unit.cli.audit_process import audit_process
-from tests.unit.report.test_as_json import validator
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

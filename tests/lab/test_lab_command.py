@@ -14,8 +14,8 @@ import pytest
 from auditor.cli.application import run
 from tests.lab.troubled_lab import children_of
 from tests.marking import slow
+from tests.schemas import validator
 from tests.unit.cli.audit_process import audit_process, environment
-from tests.unit.report.test_as_json import validator
 
 pytestmark = pytest.mark.lab
 

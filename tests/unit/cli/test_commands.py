@@ -8,8 +8,8 @@ import pytest
 
 from auditor.cli.application import run
 from auditor.run.sources import scenario_names
+from tests.schemas import validator
 from tests.unit.cli.audit_process import audit_process
-from tests.unit.report.test_as_json import validator
 
 MANIFESTS = """\
 apiVersion: v1

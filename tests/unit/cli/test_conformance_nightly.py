@@ -13,8 +13,8 @@ from auditor.model.dialect import Dialect
 from auditor.model.errors import UsageError
 from auditor.model.scorecard import Score
 from auditor.model.standing import FailOn
+from tests.schemas import validator
 from tests.unit.cli.test_nightly import LEAKY
-from tests.unit.report.test_as_json import validator
 from tests.unit.report.test_scorecard_metrics import card
 
 

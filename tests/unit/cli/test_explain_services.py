@@ -7,7 +7,7 @@ import json
 import pytest
 
 from auditor.cli.application import run
-from tests.unit.report.test_as_json import validator
+from tests.schemas import validator
 
 NODES = """
 apiVersion: v1

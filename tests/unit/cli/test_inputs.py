@@ -7,11 +7,11 @@ import json
 import pytest
 
 from auditor.cli.application import run
+from tests.schemas import validator
 from tests.unit.cli.audit_process import audit_process
 from tests.unit.cli.test_commands import MANIFESTS
 from tests.unit.cli.test_intent import INTENT
 from tests.unit.cli.test_lint import ACCEPTED
-from tests.unit.report.test_as_json import validator
 
 ONLY_POLICY = MANIFESTS[MANIFESTS.index("apiVersion: networking") :]
 CILIUM = """\

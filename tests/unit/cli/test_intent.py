@@ -7,8 +7,8 @@ import json
 import pytest
 
 from auditor.cli.application import run
+from tests.schemas import validator
 from tests.unit.cli.test_lint import DASH, OF_ADMINISTRATORS
-from tests.unit.report.test_as_json import validator
 
 INTENT = """\
 schema: audit.intent/v1

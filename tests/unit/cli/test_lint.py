@@ -10,7 +10,7 @@ import pytest
 
 from auditor.cli.application import run
 from auditor.lint import CHECKS
-from tests.unit.report.test_as_json import validator
+from tests.schemas import validator
 
 DASH = """\
 apiVersion: v1

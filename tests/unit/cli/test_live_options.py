@@ -21,9 +21,9 @@ from auditor.probe_pods.choice import Mode
 from auditor.report.headline import headline
 from auditor.run.live import LeftBehindError
 from tests.bench.clusters import labelled, pod, policy
+from tests.schemas import validator
 from tests.unit.cli.test_commands import MANIFESTS
 from tests.unit.report.reports import small
-from tests.unit.report.test_as_json import validator
 
 NOTHING = {
     "namespaces": (),

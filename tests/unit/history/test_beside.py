@@ -21,8 +21,8 @@ from auditor.model.standing import Age, FailOn
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from auditor.parsing.source import Source
 from auditor.report.registry import RUN, renderer
+from tests.schemas import validator
 from tests.unit.history.nights import pod, run_of, tried
-from tests.unit.report.test_as_json import validator
 
 WEB, DB = pod("prod/web"), pod("prod/db", "n2")
 MOVED = replace(DB, node="n3")

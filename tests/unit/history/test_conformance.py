@@ -17,8 +17,8 @@ from auditor.model.standing import Age, FailOn
 from auditor.model.verdict import Observed, Result
 from auditor.report.message import message_of_card
 from auditor.report.registry import CONFORMANCE, CONFORMANCE_HISTORY, renderer
+from tests.schemas import validator
 from tests.unit.conformance.shipped import prepared_scenarios
-from tests.unit.report.test_as_json import validator
 from tests.unit.report.test_scorecard_metrics import NAMES, card, compared
 
 FINE, LOST = card(Dialect.SPEC), card()

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from auditor.cli.application import run
+from tests.schemas import validator
 from tests.unit.kubernetes.objects import policy
-from tests.unit.report.test_as_json import validator
 
 POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
 ODD = policy("prod", "odd", {"podSelector": {"matchLabels": {"app": "db"}}, "ingres": []})

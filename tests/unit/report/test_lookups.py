@@ -18,8 +18,8 @@ from auditor.report.lookups import lookup_lines, lookups_headline
 from auditor.report.message import message_of
 from auditor.report.reached import reached_lines
 from auditor.report.registry import RUN, renderer
+from tests.schemas import validator
 from tests.unit.report.reports import report, result
-from tests.unit.report.test_as_json import validator
 
 PLAIN = report([result("prod/web", "prod/db", "TCP/5432")])
 WHY = "egress to kube-system/kube-dns {}/53 is denied by prod/default-deny"

@@ -16,8 +16,8 @@ from auditor.model.scorecard import ChangeKind, Convergence, ScenarioScore, Scor
 from auditor.report.registry import CONFORMANCE, formats_of, renderer
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
+from tests.schemas import validator
 from tests.unit.conformance.shipped import outcome, prepared_scenarios
-from tests.unit.report.test_as_json import validator
 
 NAMES = ("rule-06-end-port", "rule-15-policy-removed")
 

@@ -18,8 +18,8 @@ from auditor.report.headline import headline
 from auditor.report.message import message_of
 from auditor.report.registry import RUN, renderer
 from auditor.report.services import service_lines
+from tests.schemas import validator
 from tests.unit.report.reports import report, result
-from tests.unit.report.test_as_json import validator
 
 CELL = ServiceCell("prod/web", "prod/db", Protocol.TCP, 5432, Family.IPV4, Way.CLUSTER_IP, "10.96.0.1", 10001)
 LEAK = ServiceResult(CELL, Verdict.DENIED, Observation(Observed.ALLOWED, "token", (Observed.ALLOWED,)), Result.LEAK)

@@ -17,8 +17,8 @@ from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
 from auditor.report.message import message_of
 from auditor.report.registry import RUN, renderer
+from tests.schemas import validator
 from tests.unit.report import test_lookups, test_services
-from tests.unit.report.test_as_json import validator
 
 WRONG = replace(
     test_services.seen(test_services.LEAK, diagnosis=test_services.DIAGNOSIS),

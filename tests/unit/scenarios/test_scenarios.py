@@ -21,7 +21,7 @@ from auditor.parsing.scenario import is_scenario, read_scenario
 from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
 from tests.oracle.evaluator import may_flake, verdict
-from tests.unit.report.test_as_json import validator
+from tests.schemas import validator
 
 ROOT = Path(auditor.__file__).parents[1]
 FILES = sorted((ROOT / "scenarios").glob("*.yaml"))
