@@ -18,15 +18,7 @@ EVERYWHERE = [
     if dialect not in FAULTLESS | OF_TIERS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)
 ]
 ON_ONE_NODE = (Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS, Dialect.ENFORCES_NOTHING, Dialect.STATELESS)
-IN_EVERY_RUN = (
-    Dialect.ENFORCES_NOTHING,
-    Dialect.IGNORES_EGRESS,
-    Dialect.IGNORES_INGRESS,
-    Dialect.IGNORES_END_PORT,
-    Dialect.IGNORES_EXCEPT,
-    Dialect.STATELESS,
-    Dialect.SHUTS_PODS,
-)
+IN_EVERY_RUN = (Dialect.ENFORCES_NOTHING, Dialect.IGNORES_END_PORT, Dialect.STATELESS, Dialect.SHUTS_PODS)
 """A few: the others do the same to packets here as in the lab, and ``make e2e-all`` plays them as well."""
 INVISIBLE = (Dialect.IGNORES_IPV6, Dialect.SHARES_DIRECTIONS, Dialect.NAMES_OF_ANY_POD)
 """What probe pods of one family can't meet, the other family; and what changes nothing between the pods of the shop."""
@@ -117,6 +109,7 @@ def test_a_slow_enforcer_leaves_new_pods_open_and_that_is_found(faulty, kubectl,
     assert any("all of it was closed" in fact for fact in audited.report["facts"])
 
 
+@pytest.mark.slow
 def test_an_enforcer_that_is_too_slow_is_found(faulty, kubectl, image):
     faulty.use("slow:60")
     audited = run_audit(kubectl, image)
@@ -124,6 +117,7 @@ def test_an_enforcer_that_is_too_slow_is_found(faulty, kubectl, image):
     assert audited.code == 1
 
 
+@pytest.mark.slow
 def test_a_flaky_enforcer_is_found(faulty, kubectl, image):
     faulty.use("flaky:0.5")
     audited = run_audit(kubectl, image)
