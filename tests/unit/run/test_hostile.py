@@ -16,12 +16,11 @@ from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.loop.apart import THREAD_NAME
 from auditor.loop.collections import brief_collections
 from auditor.loop.watchdog import BOUND, Watchdog
-from auditor.run import audit as auditing_it
-from auditor.run import concluding, expectation
+from auditor.run import causes, concluding, expectation, planning
 from tests.marking import slow
 from tests.unit.run.hostile import Tenancy, auditing, closed, excepts, policy, rules
 
-INSIDE = [(auditing_it, "evaluate"), (auditing_it, "diagnose"), (expectation, "evaluate"), (adapter, "evaluate")]
+INSIDE = [(planning, "evaluate"), (causes, "diagnose"), (expectation, "evaluate"), (adapter, "evaluate")]
 """What computes while there are pods in the cluster."""
 AFTERWARDS = [(concluding, "find"), (concluding, "unexercised"), (concluding, "remarks_on")]
 PATIENCE = 30.0
