@@ -11,7 +11,7 @@ from auditor.choice.admin_misreadings import admin_misreadings
 from auditor.choice.answers import ReadPolicy
 from auditor.choice.around import Around
 from auditor.diagnosis.dialects import SPECS, DialectSpec
-from auditor.diagnosis.tiers import TierOrder
+from auditor.diagnosis.tiers import TierOrder, turn
 from auditor.model.admin_policy import AdminPolicy, AdminTier
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
@@ -121,7 +121,7 @@ class AdminPolicies:
         return tuple({id(read.written.policy): read.written.policy for read in reads if read.reach & here}.values())
 
     def _around(self, policies: Iterable[AdminPolicy], order: TierOrder = TierOrder.USUAL) -> dict[Direction, Around]:
-        in_order = sorted(policies, key=lambda policy: (policy.priority, policy.full_name))
+        in_order = sorted(policies, key=turn)
         return {
             direction: Around(
                 direction,

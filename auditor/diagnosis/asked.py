@@ -54,18 +54,10 @@ class Seen:
         self.telling = self._where(is_telling)
         self.undefined = self._where(lambda result: Note.UNDEFINED in result.notes)
         self.allowed = self._where(lambda result: result.expected is Verdict.ALLOWED)
-        self.asked = {direction: self._at(names, direction) for direction, names in asked.subjects.items()}
+        self.asked = {each: self.cells.filtered_at(names, each) for each, names in asked.subjects.items()}
 
     def _where(self, holds: Callable[[CellResult], bool]) -> int:
         return self.cells.where(lambda cell: holds(self._results[cell]))
-
-    def _at(self, names: Collection[str], direction: Direction) -> int:
-        """The cells whose filter of ``direction`` is that of one of ``names``."""
-        subjects = self.cells.subjects(direction)
-        mask = 0
-        for name in names:
-            mask |= subjects.get(name, 0)
-        return mask
 
     def untested(self, policy: str, direction: Direction, wanted: int, reasons: tuple[str, ...]) -> UntestedPolicy:
         """The policy with this full name as one that a verdict on any of the cells ``wanted`` would have shown."""

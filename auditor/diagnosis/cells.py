@@ -6,7 +6,7 @@ through? With a set of cells in one int, an answer is a few ANDs and ORs, and co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -55,6 +55,11 @@ class Cells:
         receives.
         """
         return self.sources if direction is Direction.EGRESS else self.destinations
+
+    def filtered_at(self, names: Iterable[str], direction: Direction) -> int:
+        """The cells whose filter of ``direction`` is that of one of the endpoints called ``names``."""
+        subjects = self.subjects(direction)
+        return union(subjects.get(name, 0) for name in names)
 
     def others(self, direction: Direction) -> dict[str, int]:
         """For each endpoint the cells in which it is at the other end of a filter of ``direction``."""

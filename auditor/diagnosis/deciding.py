@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from auditor.diagnosis.filters import Filters
-from auditor.diagnosis.tiers import Answers
+from auditor.diagnosis.tiers import Answers, turn
 from auditor.model.admin_policy import AdminPolicy, AdminTier
 from auditor.model.policy import Direction
 from auditor.policy.bits import union
@@ -62,7 +62,7 @@ class Deciding:
         if not cells:
             return 0
         left = policy.with_rules(self._direction, policy.rules(self._direction)[first:])
-        later = (each for each in self._filters.admin.policies if _order(each) > _order(policy))
+        later = (each for each in self._filters.admin.policies if turn(each) > turn(policy))
         answers = self._filters.admin.answers([left, *later], policy.tier, self._direction, cells)
         return cells & (self._passing({**self._answers, policy.tier: answers}) ^ self._passing(self._answers))
 
@@ -71,7 +71,3 @@ class Deciding:
         network = self._network
         unisolated = self._filters.cells.everything & ~network.isolated & ~baseline.denied
         return admin.accepted | (network.allowed | unisolated) & ~admin.denied
-
-
-def _order(policy: AdminPolicy) -> tuple[int, str]:
-    return policy.priority, policy.full_name

@@ -129,7 +129,15 @@ class Filters:
 
     def decided(self, tier: AdminTier, direction: Direction) -> Answers:
         """What the policies of ``tier`` say, as they are."""
-        return self.admin.answers(self.admin.policies, tier, direction)
+        return self._decided[tier, direction]
+
+    @cached_property
+    def _decided(self) -> dict[tuple[AdminTier, Direction], Answers]:
+        return {
+            (tier, direction): self.admin.answers(self.admin.policies, tier, direction)
+            for tier in AdminTier
+            for direction in Direction
+        }
 
     def network(self, direction: Direction) -> NetworkAnswer:
         """What the NetworkPolicies say, as they are."""

@@ -17,7 +17,6 @@ from auditor.diagnosis.filters import Chain, Filters
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
-from auditor.policy.bits import union
 
 EPHEMERAL_PORTS = (32768, 50000, 60999)
 """Ports that clients connect from, by the edges and the middle of Linux's net.ipv4.ip_local_port_range: a stateless
@@ -94,12 +93,11 @@ class Predictor:
             return Prediction(allowed & always, varying & sometimes | allowed & sometimes & ~always)
         return Prediction(allowed, varying)
 
-    def besides(self, faults: Hypothesis, spared: Iterable[str]) -> int:
+    def besides(self, faults: Hypothesis, spared: Sequence[str]) -> int:
         """The cells that get through where ``faults`` are at all filters but those of the endpoints ``spared``."""
         passing = self.cells.everything
         for direction in Direction:
-            own = self.cells.subjects(direction)
-            right = union(own.get(name, 0) for name in spared)
+            right = self.cells.filtered_at(spared, direction)
             passing &= self._passing(direction, ()) & right | self._passing(direction, faults) & ~right
         return passing
 

@@ -118,7 +118,7 @@ class AdminFilters:
         """Of the policies of ``tier`` each rule that is the first to match any of the cells ``among`` (None: all), with
         its number in its policy, and these cells.
         """
-        own = sorted((each for each in policies if each.tier is tier), key=lambda each: (each.priority, each.full_name))
+        own = sorted((each for each in policies if each.tier is tier), key=turn)
         waiting = self._filters.cells.everything if among is None else among
         for policy in own:
             subjects = self._filters.subject_ends[direction].peer("", _pods(policy)) & waiting
@@ -155,6 +155,11 @@ class AdminFilters:
             nodes = (each for each in self._nodes if peer.nodes.matches(each.labels))
             blocks += [IPBlock.of_address(address) for node in nodes for address in node.addresses]
         return union(map(others.inside, blocks))
+
+
+def turn(policy: AdminPolicy) -> tuple[int, str]:
+    """What sorts the policies of a tier as they are asked; equal priorities by name."""
+    return policy.priority, policy.full_name
 
 
 def _pods(part: AdminPolicy | AdminPeer) -> Peer:

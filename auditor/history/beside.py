@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from auditor.history.identity import stable_reason
+from auditor.history.identity import finding_id, stable_reason
 from auditor.model.beside import AT_SERVICE, DNS, PAIRS_LOST, THROUGH
 from auditor.model.dns_seen import DNS_PORT, LookupResult
 from auditor.model.night import NightFinding, Port
@@ -43,6 +43,11 @@ class SeenBeside(NamedTuple):
     expected: str
     result: str
     finding: NightFinding | None = None
+
+    @property
+    def id(self) -> str:
+        """That of its finding; empty where there is none."""
+        return "" if self.finding is None else finding_id(self.finding.kind, self.finding.reason)
 
 
 class Kept(NamedTuple):

@@ -12,13 +12,14 @@ from dataclasses import replace
 from auditor.intent.admin_notation import CURRENT, admin_policy_yaml, admin_rule_yaml
 from auditor.intent.causes import Cause
 from auditor.intent.drafts import Draft, ends_of
-from auditor.intent.notation import object_name, peers_for, unused_name
+from auditor.intent.notation import object_name, peers_for
 from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.admin_policy import EVERY_LABEL, Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.intent import Edit, IntentRule
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Verdict
+from auditor.model.words import unused_name
 from auditor.policy.tiers import Judgement, TierAnswer
 
 MOST_RULES = {CURRENT: 25}

@@ -18,7 +18,6 @@ from auditor.intent.notation import (
     policy_yaml,
     rule_yaml,
     split_labels,
-    unused_name,
 )
 from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.intent import Edit, IntentRule
@@ -27,6 +26,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.reasons import place, policy_place
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Verdict
+from auditor.model.words import unused_name
 from auditor.policy.selection import select
 
 

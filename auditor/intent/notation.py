@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 from textwrap import indent
 
@@ -155,11 +155,3 @@ def common_labels(endpoints: Iterable[Endpoint]) -> LabelSelector:
 def object_name(words: str) -> str:
     """``words`` as the name of an object (RFC 1123), 50 characters at most."""
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:50].strip("-") or "intent"
-
-
-def unused_name(wanted: str, taken: Container[str]) -> str:
-    """``wanted``, with a number after it where that is ``taken``."""
-    called, number = wanted, 2
-    while called in taken:
-        called, number = f"{wanted}-{number}", number + 1
-    return called

@@ -62,13 +62,12 @@ class _Profiles:
     """
 
     def __init__(self, refined: Refined, cohorts: list[Cohort]) -> None:
-        bit_of_class = {number: bit for bit, number in refined.matrix.class_of_bit.items()}
         self.masks: dict[ProfileKey, int] = defaultdict(int)
         self.cohorts: dict[tuple[Signature, int], Cohort] = {}
         self.examples: dict[ProfileKey, Endpoint] = {}
         for cohort in cohorts:
             key = (cohort.signature, cohort.example.kind, cohort.example.families)
-            bit = bit_of_class[cohort.class_number]
+            bit = refined.matrix.bit_of_class[cohort.class_number]
             self.masks[key] |= 1 << bit
             self.cohorts[cohort.signature, bit] = cohort
             self.examples.setdefault(key, cohort.example)

@@ -1,8 +1,8 @@
-"""Numbers and lists in sentences, the same in every layer."""
+"""Numbers and lists in sentences, and names that are free, the same in every layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 
 def pluralize(number: int, one: str, several: str = "") -> str:
@@ -14,3 +14,11 @@ def in_brief(names: Sequence[object], most: int) -> str:
     """``a, b and 3 more``: the first ``most`` of ``names``, and how many there are beside them."""
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def unused_name(wanted: str, taken: Container[str]) -> str:
+    """``wanted``, with a number after it where that is ``taken``."""
+    called, number = wanted, 2
+    while called in taken:
+        called, number = f"{wanted}-{number}", number + 1
+    return called

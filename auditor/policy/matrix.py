@@ -124,7 +124,7 @@ class ExpectedMatrix:
         self.classes = partition.classes
         self.class_of_endpoint = partition.class_of_endpoint
         self.port_atoms = atoms
-        self._bit_of_class = partition.bit_of_class
+        self.bit_of_class = partition.bit_of_class
         self._make_extremes = extremes
         self._known_at_extremes: dict[int, frozenset[tuple[int, ...]]] = {}
         self._rows = rows
@@ -137,7 +137,7 @@ class ExpectedMatrix:
     @cached_property
     def class_of_bit(self) -> dict[int, int]:
         """The class that each bit in a set of destinations stands for."""
-        return {bit: number for number, bit in enumerate(self._bit_of_class)}
+        return {bit: number for number, bit in enumerate(self.bit_of_class)}
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -159,7 +159,7 @@ class ExpectedMatrix:
         """What the policies say about a pair of classes, given by number, leaving out what holds for particular members
         only.
         """
-        bit = self._bit_of_class[destination]
+        bit = self.bit_of_class[destination]
         reached: dict[int, int] = {}
         rows = self._readings_of(source, family)
         for row in rows:
@@ -237,7 +237,7 @@ class ExpectedMatrix:
         """The expected verdict of one cell. Raises KeyError for a name that no endpoint has."""
         if always_allowed(self.endpoint(source), self.endpoint(destination)):
             return Verdict.ALLOWED
-        bit = self._bit_of_class[self.class_of(destination)]
+        bit = self.bit_of_class[self.class_of(destination)]
         allowed = _reached(self._rows[BlockReading.BY_ADDRESS][family][self.class_of(source)], bit)
         return Verdict.ALLOWED if allowed >> self.port_atoms.index(protocol, port) & 1 else Verdict.DENIED
 

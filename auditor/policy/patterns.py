@@ -81,7 +81,7 @@ class ExpectedCells:
     def parts_from_class(self, source: int) -> list[tuple[Pattern, int]]:
         """As ``from_class``, by pattern: each once, with the classes as a set of the bits that stand for them."""
         selectable = self._matrix.representative(source).selectable
-        special = self._matched_by_address | 1 << self._bit_of_class[source] if selectable else -1
+        special = self._matched_by_address | 1 << self._matrix.bit_of_class[source] if selectable else -1
         parts: dict[Pattern, int] = {}
         for by_policy, mask in self._parts_by_policy(source):
             if rest := mask & ~special:
@@ -97,10 +97,6 @@ class ExpectedCells:
         for destinations, example in self._profiles.values():
             if governed(source_end, example):
                 yield from self._split(source, source_end, destinations, example)
-
-    @cached_property
-    def _bit_of_class(self) -> dict[int, int]:
-        return {number: bit for bit, number in self._matrix.class_of_bit.items()}
 
     def _split(
         self, source: int, source_end: Endpoint, destinations: int, example: Endpoint

@@ -14,7 +14,7 @@ from auditor.model.workloads import workload_name
 from auditor.policy.addresses import bounds
 from auditor.policy.bits import bits
 from auditor.policy.groups import Groups
-from auditor.policy.traits import peers_in_force
+from auditor.policy.traits import network_policy_traits, peers_in_force
 from auditor.probe_pods.models import Pair, PodClass
 
 NAMED_AT_MOST = 5
@@ -95,8 +95,7 @@ def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]
 
     A block that holds every pod tells none apart, unless it is a single address, which a probe pod won't get.
     """
-    blocks = {peer.ip_block for peer in peers_in_force(snapshot.policies) if peer.ip_block is not None}
-    if not any(map(may_tell_apart(snapshot), blocks)):
+    if not any(map(may_tell_apart(snapshot), network_policy_traits(snapshot).blocks)):
         return
     groups = Groups(snapshot, set())
     members: list[list[Endpoint]] = [[] for _ in groups.representatives]

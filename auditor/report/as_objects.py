@@ -201,8 +201,7 @@ def _of_services(report: Report) -> Iterator[ReportResult]:
     cause = seen.diagnosis.title if seen is not None and seen.diagnosis is not None else ""
     for (_, way, backend), group in grouped.items():
         first = group[0]
-        kept = of_service(first).finding
-        age = ages.get(finding_id(kept.kind, kept.reason)) if kept is not None else None
+        age = ages.get(of_service(first).id)
         yield _result(
             f"{first.result} through Services",
             STATUS[first.result] if age is None else "warn",

@@ -199,7 +199,7 @@ class _Ends:
         self._tails = _Tails(cells)
         self._by_name = cells.asks_by_name
         self._class_of_bit = matrix.class_of_bit
-        self._bits = {number: bit for bit, number in matrix.class_of_bit.items()}
+        self._bits = matrix.bit_of_class
         self._size = max(self._class_of_bit) + 1
         self._ends = {self._bits[number]: matrix.representative(number) for number in destinations}
         self._wanted = self.mask(destinations)

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from auditor.history.beside import of_lookup, of_named, of_service, pairs_of
-from auditor.history.identity import finding_id
 from auditor.model.beside import AT_SERVICE, DNS, PAIRS_LOST, THROUGH
 from auditor.model.dns_seen import DnsSeen, LookupResult, ReachedSeen
 from auditor.model.lint import Place
-from auditor.model.night import NightFinding
 from auditor.model.report import Report
 from auditor.model.service_seen import ServicesSeen
 from auditor.model.verdict import Result
@@ -52,33 +50,29 @@ def _through(seen: ServicesSeen) -> Iterator[FindingBeside]:
     for line, group in grouped_through_services(seen.faults):
         first, places = group[0], _once(each.places for each in group)
         key = (str(first.cell.way), *sorted(f"{each.subject} {each.path}" for each in places))
-        text, same = f"{_plain(line)}{cause}", _id(of_service(first).finding)
-        yield FindingBeside(f"{THROUGH}-{first.result}", text, first.result, places, key, same)
+        text = f"{_plain(line)}{cause}"
+        yield FindingBeside(f"{THROUGH}-{first.result}", text, first.result, places, key, of_service(first).id)
 
 
 def _in_lookups(seen: DnsSeen) -> Iterator[FindingBeside]:
     for line, group in grouped_faults(seen.faults):
-        yield _of_lookups(DNS, line, group, of_lookup(group[0]).finding)
+        yield _of_lookups(DNS, line, group, of_lookup(group[0]).id)
     for line, group in grouped_cut_off(seen):
         yield FindingBeside(CUT_OFF, _plain(line), None, _places(group), _key(group))
     for each in seen.pairs_lost:
-        same = _id(pairs_of(each.node, lost=True).finding)
+        same = pairs_of(each.node, lost=True).id
         yield FindingBeside(PAIRS_LOST, _plain(pair_line(each)), Result.UNSTABLE, (), (each.node,), same)
 
 
 def _at_services(seen: ReachedSeen) -> Iterator[FindingBeside]:
     for line, group in grouped_faults_at(seen):
         kept = of_named(group[0], seen.named.get(group[0].cell.name, ""))
-        yield _of_lookups(AT_SERVICE, line, group, kept.finding)
+        yield _of_lookups(AT_SERVICE, line, group, kept.id)
 
 
-def _of_lookups(part: str, line: str, group: Sequence[LookupResult], kept: NightFinding | None) -> FindingBeside:
+def _of_lookups(part: str, line: str, group: Sequence[LookupResult], same: str) -> FindingBeside:
     result = group[0].result
-    return FindingBeside(f"{part}-{result}", _plain(line), result, _places(group), _key(group), _id(kept))
-
-
-def _id(kept: NightFinding | None) -> str:
-    return "" if kept is None else finding_id(kept.kind, kept.reason)
+    return FindingBeside(f"{part}-{result}", _plain(line), result, _places(group), _key(group), same)
 
 
 def _places(group: Sequence[LookupResult]) -> tuple[Place, ...]:

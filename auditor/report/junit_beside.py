@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from auditor.history.beside import SeenBeside, of_lookup, of_named, of_service, pairs_of
-from auditor.history.identity import finding_id
 from auditor.model.dns_seen import LookupResult, PairsLost
 from auditor.model.report import Report
 from auditor.model.service_seen import ServiceResult
@@ -49,7 +48,7 @@ def _add_services_suite(root: ET.Element, results: Iterable[ServiceResult], ages
         case = ET.SubElement(suite, "testcase", classname="services", name=f"{way} -> {backend}", time="0.000")
         wrong = [each for each in group if each.is_fault]
         unheard = [each for each in group if each.result is Result.INCONCLUSIVE]
-        age = {_age(of_service(each), ages) for each in wrong}
+        age = {ages.get(of_service(each).id) for each in wrong}
         if wrong and None not in age:
             said = f"{' and '.join(sorted(filter(None, age)))}: {_kinds(wrong)} through a Service"
             _add(case, "skipped", said, "", wrong)
@@ -80,7 +79,7 @@ def _add_lookups_suite(
         case = ET.SubElement(suite, "testcase", classname=name, name=str(each.cell), time="0.000")
         told = f"{each.result.value}: {observation(each.observation)}"
         if each.is_fault:
-            _add_failure(case, told, each.result.value, _age(kept, ages))
+            _add_failure(case, told, each.result.value, ages.get(kept.id))
         elif each.result is Result.INCONCLUSIVE:
             ET.SubElement(case, "error", message=told, type=each.result.value)
     count_cases(suite, 0.0)
@@ -90,18 +89,13 @@ def _add_pairs(suite: ET.Element, pairs_lost: Iterable[PairsLost], ages: Ages) -
     for lost in pairs_lost:
         case = ET.SubElement(suite, "testcase", classname="dns", name=f"pairs on {lost.node}", time="0.000")
         said = f"{lost.lost} of {lost.pairs} pairs lost one question"
-        _add_failure(case, said, "lost", _age(pairs_of(lost.node, lost=True), ages))
+        _add_failure(case, said, "lost", ages.get(pairs_of(lost.node, lost=True).id))
     count_cases(suite, 0.0)
 
 
-def _add_failure(case: ET.Element, message: str, kind: str, age: str | None) -> None:
+def _add_failure(case: ET.Element, message: str, kind: str, age: Age | None) -> None:
+    """``age``: why it does not make the run fail; None where it does."""
     if age is None:
         ET.SubElement(case, "failure", message=message, type=kind)
     else:
         ET.SubElement(case, "skipped", message=f"{age}: {message}")
-
-
-def _age(kept: SeenBeside, ages: Ages) -> str | None:
-    """Why what differs does not make the run fail; None where it does."""
-    finding = kept.finding
-    return None if finding is None else ages.get(finding_id(finding.kind, finding.reason))

@@ -15,9 +15,9 @@ from auditor.model.errors import ClusterError
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import ProbingProgress
 from auditor.run.deciding import choose_deciders, is_open
-from auditor.run.expectation import AuditState, renewed
+from auditor.run.expectation import AuditState
 from auditor.run.planning import AuditOptions, further_cells
-from auditor.run.rounds import follow_changes, later, more_may_come, probe_round
+from auditor.run.rounds import more_may_come, probe_also
 
 SEARCH_SECONDS = 10.0
 """How long pods wait in the cluster while the cause is looked for; after that there are no probes that would tell
@@ -41,11 +41,8 @@ async def tell_causes_apart(
         return audit_state, None, False
     if diagnosis is None or not diagnosis.discriminating:
         return audit_state, diagnosis, True
-    expectation = await apart(audit_state.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
-    further = await probe_round(cluster, expectation, diagnosis.discriminating, later(options), progress, helped=False)
-    outcome = await apart(renewed, audit_state.outcome, further)
-    widened = replace(audit_state, expectation=expectation, outcome=outcome)
-    return await follow_changes(cluster, widened, options, progress), None, False
+    cells = diagnosis.discriminating
+    return await probe_also(cluster, audit_state, cells, options, progress, helped=False), None, False
 
 
 async def have_pods_decide(  # noqa: PLR0913 - as everywhere here, and one switch
@@ -82,17 +79,9 @@ async def have_pods_decide(  # noqa: PLR0913 - as everywhere here, and one switc
     there = {end.name for end in snapshot.endpoints}
     cells = [cell for cell in deciders.cells if cell.source in there and cell.destination in there]
     if cells:
-        matrix = await apart(evaluate, snapshot)
-        wider = replace(audit_state.expectation, matrix=matrix)
-        expectation = await apart(wider.widened, cells, dict(cluster.failed))
-        further = await probe_round(cluster, expectation, cells, later(options), progress)
-        audit_state = replace(
-            audit_state, expectation=expectation, outcome=await apart(renewed, audit_state.outcome, further)
-        )
-        audit_state = await follow_changes(cluster, audit_state, options, progress)
-    told = deciders.told(there, failures)
-    outcome = replace(audit_state.outcome, facts=(*audit_state.outcome.facts, told))
-    return replace(audit_state, outcome=outcome), diagnosis, not cells
+        wider = replace(audit_state.expectation, matrix=await apart(evaluate, snapshot))
+        audit_state = await probe_also(cluster, replace(audit_state, expectation=wider), cells, options, progress)
+    return audit_state.telling(deciders.told(there, failures)), diagnosis, not cells
 
 
 def _search(audit_state: AuditState, options: AuditOptions | None) -> Diagnosis | None:

@@ -19,7 +19,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.probe_pod import MOST_COPIES, Copy, Room
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
-from auditor.model.words import pluralize
+from auditor.model.words import pluralize, unused_name
 from auditor.policy.bits import bits, span
 from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
@@ -110,21 +110,13 @@ def _thoughts(
     for like in likes:
         own = list(islice((cell for cell in known if like.name in cell[:2]), MOST_OF_ONE))
         for node in sorted(nodes, key=lambda node: (node == like.node, node))[:MOST_NODES]:
-            copy = Copy(_free(f"{like.name.partition('@')[0]}@{node}", taken), like.name, node)
+            copy = Copy(unused_name(f"{like.name.partition('@')[0]}@{node}", taken), like.name, node)
+            taken.add(copy.name)
             first = len(cells)
             cells += dict.fromkeys(_with(copy.name, cell, like.name) for cell in own)
             pod = replace(like, name=copy.name, node=node)
             found.append(_Thought(copy, pod, span(first, len(cells) - 1)))
     return found, cells
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """``name``, with a number where it is ``taken``; it is from then on."""
-    answer, number = name, 2
-    while answer in taken:
-        answer, number = f"{name}-{number}", number + 1
-    taken.add(answer)
-    return answer
 
 
 def _with(copy: str, cell: Cell, like: str) -> Cell:

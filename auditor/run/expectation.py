@@ -97,6 +97,10 @@ class AuditState:
         former = self.former if before == expectation.matrix.snapshot.policies else before
         return replace(self, expectation=expectation, outcome=outcome, former=former)
 
+    def telling(self, fact: str) -> AuditState:
+        """The same with one more ``fact``."""
+        return replace(self, outcome=replace(self.outcome, facts=(*self.outcome.facts, fact)))
+
     def failing(self, failed: Mapping[str, str]) -> AuditState:
         """The same, with all that is known by now to have ``failed``."""
         doubts = {**self.expectation.doubts, **_failing(self.expectation.verdicts, failed)}

@@ -66,6 +66,24 @@ def later(options: AuditOptions) -> AuditOptions:
     return replace(options, probing=replace(options.probing, late_isolation=None))
 
 
+async def probe_also(  # noqa: PLR0913 - as probe_round
+    cluster: Cluster,
+    audit_state: AuditState,
+    cells: Sequence[Cell],
+    options: AuditOptions,
+    progress: ProbingProgress,
+    *,
+    helped: bool = True,
+) -> AuditState:
+    """``audit_state`` with further ``cells``, probed once pods have been there for a while."""
+    expectation = await apart(audit_state.expectation.widened, cells, dict(cluster.failed))
+    further = await probe_round(cluster, expectation, cells, later(options), progress, helped=helped)
+    outcome = await apart(renewed, audit_state.outcome, further)
+    return await follow_changes(
+        cluster, replace(audit_state, expectation=expectation, outcome=outcome), options, progress
+    )
+
+
 async def follow_changes(
     cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: ProbingProgress
 ) -> AuditState:
@@ -103,8 +121,7 @@ async def _ended(cluster: Cluster, audit_state: AuditState, reprobed: Collection
 def _told(audit_state: AuditState, reprobed: Collection[Cell]) -> AuditState:
     if not reprobed:
         return audit_state
-    fact = (
+    return audit_state.telling(
         f"policies or namespaces changed during the run: {pluralize(len(reprobed), 'connection')} probed "
         "again and judged by the new ones"
     )
-    return replace(audit_state, outcome=replace(audit_state.outcome, facts=(*audit_state.outcome.facts, fact)))

@@ -18,6 +18,7 @@ from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.preflight.exposure import exposed
+from auditor.cluster.kubernetes.reading import not_taken
 from auditor.cluster.kubernetes.session.first_tries import as_arguments
 from auditor.cluster.kubernetes.session.newcomers import NewcomerWatch
 from auditor.cluster.kubernetes.session.own_services import Backend, OwnServices
@@ -284,11 +285,8 @@ class LiveCluster(ClusterSession):
     @property
     def inner_addresses(self) -> Mapping[str, Sequence[str]]:
         """Those that none of the probe pods has got."""
-        taken = {str(address) for pod in self._pods.started.values() for address in pod.addresses}
-        return {
-            node: [address for address in own if address not in taken]
-            for node, own in self._deployment.inner_addresses.items()
-        }
+        taken = (address for pod in self._pods.started.values() for address in pod.addresses)
+        return not_taken(self._deployment.inner_addresses, taken)
 
     async def name_service(self) -> NameService:
         """As the kubelet has set it up in each probe pod (``PodOptions.names``)."""

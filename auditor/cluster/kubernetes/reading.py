@@ -8,7 +8,7 @@ on from there.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,6 +38,7 @@ from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_poli
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups, read_other_kinds
 from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
+from auditor.model.addresses import IPAddress
 from auditor.model.admin_policy import AdminPolicy
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
@@ -76,13 +77,20 @@ class LiveSnapshot:
     inner_addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def inner_addresses(nodes: Iterable[NodeRecord], snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
-    """Those of ``nodes``, without any that a pod of ``snapshot`` has: the network may give out addresses otherwise."""
-    taken = {address for end in snapshot.endpoints if end.kind is EndpointKind.POD for address in end.addresses}
+def inner_addresses(
+    nodes: Iterable[NodeRecord], taken: Collection[IPAddress] = frozenset()
+) -> dict[str, tuple[str, ...]]:
+    """Those of ``nodes``, without any that pods have ``taken``: the network may give out addresses otherwise."""
     return {
         node.metadata.name: tuple(str(address) for address in node.inner_addresses if address not in taken)
         for node in nodes
     }
+
+
+def not_taken(inner: Mapping[str, Sequence[str]], addresses: Iterable[IPAddress]) -> dict[str, list[str]]:
+    """Those ``inner`` addresses of nodes that are none of the ``addresses`` of pods."""
+    taken = set(map(str, addresses))
+    return {node: [each for each in own if each not in taken] for node, own in inner.items()}
 
 
 def versions_on(nodes: Iterable[NodeRecord]) -> dict[str, str]:
@@ -193,6 +201,7 @@ class _Reading:
         self._objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
         others = await read_other_kinds(self._api, groups)
         snapshot = await apart(assemble, self._objects, replicas=0, hosts={})
+        of_pods = {address for end in snapshot.endpoints if end.kind is EndpointKind.POD for address in end.addresses}
         ignored = dict(sorted((Counter(snapshot.ignored) + Counter(others.counts)).items()))
         return LiveSnapshot(
             replace(
@@ -207,7 +216,7 @@ class _Reading:
             (*self._notes, *others.notes, *snapshot.remarks),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
             {**versions_on(nodes), **in_words(self._agents)},
-            inner_addresses(nodes, snapshot),
+            inner_addresses(nodes, of_pods),
         )
 
     async def _read_admin_policies(self, groups: Sequence[Group]) -> None:

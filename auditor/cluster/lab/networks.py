@@ -85,16 +85,9 @@ class Networks:
         self._names = [plan["name"] for plan in plans]
         self._descriptors = [self._home, *(new_network() for _ in plans[1:])]
         for index, plan in enumerate(plans):
-            with inside(self._descriptors[index], self._home):
-                _configure(plan["forwards"], ipv6)
+            self._configure(index, plan, ipv6)
         for stage in sorted({plan["stage"] for plan in plans}):
-            self._run(
-                Command(
-                    index, (self._ip, "-batch", "-"), self._resolved(plan["batch"]), f"network of {plan['name']}: ip"
-                )
-                for index, plan in enumerate(plans)
-                if plan["stage"] == stage
-            )
+            self._run(self._linking(index, plan["batch"]) for index, plan in enumerate(plans) if plan["stage"] == stage)
 
     def add(self, plan: Message, joined: Iterable[tuple[int, str]], ipv6: bool) -> None:
         """Make one more namespace, the last of all; ``joined`` is carried out first, in the namespaces with these
@@ -103,11 +96,17 @@ class Networks:
         self._names.append(plan["name"])
         self._descriptors.append(new_network())
         index = len(self._descriptors) - 1
+        self._configure(index, plan, ipv6)
+        for number, batch in (*joined, (index, plan["batch"])):
+            self._run([self._linking(number, batch)])
+
+    def _configure(self, index: int, plan: Message, ipv6: bool) -> None:
         with inside(self._descriptors[index], self._home):
             _configure(plan["forwards"], ipv6)
-        for number, batch in (*joined, (index, plan["batch"])):
-            what = f"network of {self._names[number]}: ip"
-            self._run([Command(number, (self._ip, "-batch", "-"), self._resolved(batch), what)])
+
+    def _linking(self, index: int, batch: str) -> Command:
+        what = f"network of {self._names[index]}: ip"
+        return Command(index, (self._ip, "-batch", "-"), self._resolved(batch), what)
 
     def program(self, rulesets: Iterable[tuple[int, str]]) -> None:
         """Put each ruleset (namespace, text) in force, each in one transaction. Raises CommandError."""

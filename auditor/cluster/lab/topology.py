@@ -7,8 +7,9 @@ spent on finding a neighbour and no table shared with the rest of the machine fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypedDict
 
@@ -128,14 +129,7 @@ def with_one_more(topology: Topology, pod: Endpoint) -> tuple[Topology, list[tup
     batches: list[list[str]] = [[] for _ in range(index)] + [["link set lo up"]]
     batches[0] += [_route(str(address), f"node{node}", (), Family(address.version)) for address in pod.addresses]
     _connect(batches, (node, link.interface, own), (index, "eth0", pod.addresses))
-    site = ProbeSite(
-        pod.name,
-        pod.addresses,
-        (pod.name,),
-        neighbour=f"node/{pod.node}",
-        neighbour_addresses=own,
-        node=pod.node,
-    )
+    site = _site(topology.node_addresses, pod.name, pod.addresses, (pod.name,), pod.node, pod.node)
     plan = NamespacePlan(name=pod.name, stage=2, forwards=False, batch=_text(batches[index]))
     wider = replace(
         topology,
@@ -184,24 +178,29 @@ def _residents(snapshot: Snapshot, node: str) -> list[Endpoint]:
     return sorted(residents, key=lambda endpoint: endpoint.kind is not EndpointKind.NODE)
 
 
+def _site(  # noqa: PLR0913, PLR0917 - what a site has
+    node_addresses: Mapping[str, tuple[IPAddress, ...]],
+    name: str,
+    addresses: tuple[IPAddress, ...],
+    endpoints: tuple[str, ...],
+    neighbour: str,
+    node: str,
+) -> ProbeSite:
+    beside = node_addresses.get(neighbour, ())
+    return ProbeSite(
+        name,
+        addresses,
+        endpoints,
+        neighbour=f"node/{neighbour}" if beside else "",
+        neighbour_addresses=beside,
+        node=node,
+        is_node=bool(node) and name == f"node/{node}",
+    )
+
+
 def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]]) -> tuple[ProbeSite, ...]:
     """Every place where an agent can run: pods, hosts, then all nodes."""
-    nodes = list(node_addresses)
-
-    def site(
-        name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str, node: str
-    ) -> ProbeSite:
-        beside = node_addresses.get(neighbour, ())
-        return ProbeSite(
-            name,
-            addresses,
-            endpoints,
-            neighbour=f"node/{neighbour}" if beside else "",
-            neighbour_addresses=beside,
-            node=node,
-            is_node=bool(node) and name == f"node/{node}",
-        )
-
+    nodes, site = list(node_addresses), partial(_site, node_addresses)
     sites = [
         site(
             endpoint.name,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from auditor.cluster.kubernetes.client.creation import all_of
+from auditor.cluster.kubernetes.reading import not_taken
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
@@ -139,8 +140,8 @@ class ClusterTestbed:
     @property
     def inner_addresses(self) -> Mapping[str, Sequence[str]]:
         """Those that none of the pods here has got."""
-        taken = {str(address) for pod in self._running.values() for address in pod.addresses}
-        return {node: [each for each in own if each not in taken] for node, own in self._inner_addresses.items()}
+        taken = (address for pod in self._running.values() for address in pod.addresses)
+        return not_taken(self._inner_addresses, taken)
 
     async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:
         """Make Services that each lead to one pod. They go with its namespace."""

@@ -27,7 +27,7 @@ from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Scorecard
-from auditor.model.snapshot import Namespace, Snapshot
+from auditor.model.snapshot import Namespace
 from auditor.model.words import pluralize
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.run.conformance.administrators import keep_clear_of_administrators
@@ -68,7 +68,7 @@ async def conform_on_cluster(
         prepared_scenarios = await apart(prepare_scenarios, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
         around = await keep_clear_of_administrators(api, [each.snapshot for each in prepared_scenarios])
         there = await read_nodes(api)
-        run.inner_addresses = inner_addresses(there, Snapshot({}, (), ()))
+        run.inner_addresses = inner_addresses(there)
         outcomes = await run.run(prepared_scenarios)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     began = time.monotonic()
