@@ -75,8 +75,8 @@ def command(
     dry_run: bool,
     **connection: Any,
 ) -> int:
-    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods, and namespaces of 'audit
-    conformance'.
+    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods, and of 'audit conformance'
+    namespaces and policies of administrators.
 
     Runs that are still going on are left alone unless --run names them. Nothing that an audit did not create is ever
     touched.

@@ -55,6 +55,7 @@ class ConformanceOptions:
     outputs: Outputs
     quiet: bool
     nightly: NightlyOptions
+    admin_policies: bool = False
 
 
 @click.command(
@@ -74,6 +75,12 @@ class ConformanceOptions:
     multiple=True,
     metavar="NAME",
     help="Only this scenario; may be repeated. See 'audit scenarios'.",
+)
+@click.option(
+    "--admin-policies",
+    is_flag=True,
+    help="Try policies of administrators, too, such as ClusterNetworkPolicy. They are for the whole cluster: only "
+    "where nothing else in it matters.",
 )
 @output_options(CONFORMANCE)
 @conformance_nightly_options
@@ -106,6 +113,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     lab: bool,
     enforcers: tuple[str, ...],
     scenarios: tuple[str, ...],
+    admin_policies: bool,
     output: tuple[Output, ...],
     output_file: str | None,
     timeout: float,
@@ -149,7 +157,16 @@ def command(  # noqa: PLR0913 - one parameter for each option
     )
     return conformance(
         ConformanceOptions(
-            enforcers if lab else None, scenarios, probing, reached, image, start_seconds, outputs, quiet, nightly
+            enforcers if lab else None,
+            scenarios,
+            probing,
+            reached,
+            image,
+            start_seconds,
+            outputs,
+            quiet,
+            nightly,
+            admin_policies,
         )
     )
 
@@ -197,7 +214,11 @@ def _run(
         from auditor.run.conformance.on_cluster import ClusterConformanceOptions, conform_on_cluster
 
         chosen = ClusterConformanceOptions(
-            options.connection, options.image or DEFAULT_IMAGE, options.start_seconds, options.probing
+            options.connection,
+            options.image or DEFAULT_IMAGE,
+            options.start_seconds,
+            options.probing,
+            options.admin_policies,
         )
         return conform_on_cluster(scenarios, chosen, progress)
     from auditor.model.dialect import Enforcement

@@ -34,6 +34,7 @@ LIVE_ONLY = frozenset(
         "in_place",
         "externals",
         "image",
+        "admin_policies",
         "start_seconds",
         "accept",
         "max_probe_pods",

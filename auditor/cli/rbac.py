@@ -71,6 +71,7 @@ def _read_ring(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option("--reports", is_flag=True, help="For 'audit run --reports'.")
 @click.option("--services", is_flag=True, help="For 'audit run --services'.")
 @click.option("--conformance", is_flag=True, help="For 'audit conformance', which amounts to cluster-admin.")
+@click.option("--admin-policies", is_flag=True, help="With --conformance: for 'audit conformance --admin-policies'.")
 @click.option(
     "--service-account",
     "account",
@@ -90,6 +91,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     reports: bool,
     services: bool,
     conformance: bool,
+    admin_policies: bool,
     account: Account | None,
 ) -> int:
     """Print the rights that an audit needs and no others, as YAML for kubectl apply.
@@ -97,7 +99,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     Contacts no cluster. A run reads the whole cluster, and puts probe pods only where -n or -A says: name the
     namespaces of the peers, too.
     """
+    from auditor.cluster.kubernetes.role_manifests import Grant
+    from auditor.cluster.kubernetes.roles import Role
+
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
+    if admin_policies and not conformance:
+        raise UsageError("--admin-policies goes with --conformance")
     uses = frozenset(
         name
         for name, given in (
@@ -112,7 +119,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     uses |= {"reports"} if reports else frozenset()
     uses |= {"services"} if services else frozenset()
     _check_where(uses, bool(namespaces), all_namespaces=all_namespaces)
-    _print(grants(uses, tuple(dict.fromkeys(namespaces)) or None), account, history)
+    granted = grants(uses, tuple(dict.fromkeys(namespaces)) or None)
+    _print([*granted, *([Grant(Role.ADMIN_POLICIES)] if admin_policies else [])], account, history)
     return AS_EXPECTED
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from auditor.model.dialect import Dialect, Enforcement
 from auditor.model.ports import Protocol
+from auditor.run.conformance.features import OF_ADMINISTRATORS as FEATURES_OF_TIERS
 from tests.e2e import world
-from tests.e2e.auditing import Running, audit, left_behind, run_arguments, run_audit, wrong
+from tests.e2e.auditing import RUN_LABEL, Running, audit, in_cluster, left_behind, run_arguments, run_audit, wrong
 from tests.e2e.enforcers.mirror import OF_ADMINISTRATORS, TIERS
 from tests.e2e.kubectl import Kubectl, KubectlError, Object
 from tests.e2e.test_rights import PROBE, READ, grants, role_and_binding
@@ -122,6 +123,56 @@ def definitions(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[No
     until_served(kubectl)
     yield
     kubectl.run("delete", "--ignore-not-found", "--timeout=60s", "-f", folder)
+
+
+def conformance(image: str, *names: str) -> tuple[str, ...]:
+    """The arguments of conformance with the scenarios that are about such policies and called ``names``."""
+    chosen = [word for name in names for word in ("--scenario", f"rule-16-{name}")]
+    return ("conformance", "--admin-policies", "--image", image, "-o", "json", "--settle", "2", *chosen)
+
+
+def of_administrators(kubectl: Kubectl) -> list[str]:
+    """The policies of administrators of any run that are there."""
+    found = kubectl.items(",".join(OF_ADMINISTRATORS), "-l", RUN_LABEL)
+    return [f"{item['kind']} {item['metadata']['name']}" for item in found]
+
+
+def test_conformance_tries_them_where_nothing_else_matters(definitions, faulty, kubectl, image):
+    faulty.use()
+    faulty.settle()
+    done = audit(kubectl, *conformance(image, "first-match", "networks-and-nodes", "older-kinds"), "-q")
+    card = json.loads(done.stdout)
+    assert (done.returncode, card["behaviour"]) == (0, "this CNI behaves like: spec"), done.stderr
+    shown = {each["feature"]: each["score"] for each in card["features"]}
+    assert {shown.get(feature.name) for feature in FEATURES_OF_TIERS} == {"conforms"}
+    assert any(fact.startswith("SKIPPED 1 scenario (rule-16-networks-and-nodes)") for fact in card["facts"])
+    assert of_administrators(kubectl) == []
+
+    faulty.use("ignores-admin-policies")
+    done = audit(kubectl, *conformance(image, "tiers-in-order"), "-q")
+    card = json.loads(done.stdout)
+    assert (done.returncode, card["behaviour"]) == (1, "this CNI behaves like: spec except ignores-admin-policies")
+    assert [each["score"] for each in card["features"] if each["feature"] == "admin-tier"] == ["departs"]
+    assert of_administrators(kubectl) == []
+    assert left_behind(kubectl, patience=90) == []
+
+
+@pytest.mark.slow
+def test_after_a_kill_of_conformance_they_go_with_the_namespace_that_owns_them(definitions, faulty, kubectl, image):
+    faulty.use()
+    with Running.of(kubectl, *conformance(image, "older-kinds")) as running:
+        running.until("probing")
+        running.kill()
+    assert of_administrators(kubectl) != []
+    kept = [item.partition(" ")[2] for item in in_cluster(kubectl) if item.startswith("Namespace ")]
+    (home,) = {name for name in kept if name.count("-") == 2}
+    kubectl.run("delete", "namespace", home, "--timeout=60s")
+    for kind in OF_ADMINISTRATORS:
+        kubectl.run("wait", "--for=delete", kind, "-l", RUN_LABEL, "--timeout=60s")
+    assert of_administrators(kubectl) == []
+    done = audit(kubectl, "cleanup", "--run", home.rpartition("-")[2])
+    assert done.returncode == 0, done.stderr
+    assert left_behind(kubectl, patience=90) == []
 
 
 @pytest.fixture(scope="module")

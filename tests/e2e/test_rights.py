@@ -20,7 +20,7 @@ from tests.e2e.test_conformance import FEW
 from tests.marking import slow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-FILES = ("rbac.yaml", "everywhere.yaml", "conformance.yaml")
+FILES = ("rbac.yaml", "everywhere.yaml", "conformance.yaml", "admin-policies.yaml")
 OBJECTS = [item for name in FILES for item in yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")) if item]
 ACCOUNT = "system:serviceaccount:netpol-audit:netpol-audit"
 READ, SNAPSHOT, READ_NAMESPACE, PROBE, IN_PLACE, CLEANUP, CONFORMANCE = (

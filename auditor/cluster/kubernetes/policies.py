@@ -90,7 +90,7 @@ def policy_manifest(policy: NetworkPolicy, labels: Labels) -> dict[str, Any]:
         "kind": "NetworkPolicy",
         "metadata": {"name": policy.name, "namespace": policy.namespace, "labels": dict(labels)},
         "spec": {
-            "podSelector": _selector(policy.pod_selector),
+            "podSelector": selector_manifest(policy.pod_selector),
             "policyTypes": [str(direction) for direction in Direction if direction in policy.directions],
             **({"ingress": [_rule(rule, "from") for rule in policy.ingress]} if policy.ingress else {}),
             **({"egress": [_rule(rule, "to") for rule in policy.egress]} if policy.egress else {}),
@@ -110,8 +110,10 @@ def _peer(peer: Peer) -> dict[str, Any]:
         excepts = {"except": list(map(str, peer.ip_block.excepts))} if peer.ip_block.excepts else {}
         return {"ipBlock": {"cidr": str(peer.ip_block.cidr), **excepts}}
     return {
-        **({} if peer.pod_selector is None else {"podSelector": _selector(peer.pod_selector)}),
-        **({} if peer.namespace_selector is None else {"namespaceSelector": _selector(peer.namespace_selector)}),
+        **({} if peer.pod_selector is None else {"podSelector": selector_manifest(peer.pod_selector)}),
+        **(
+            {} if peer.namespace_selector is None else {"namespaceSelector": selector_manifest(peer.namespace_selector)}
+        ),
     }
 
 
@@ -124,7 +126,8 @@ def _port(port: PolicyPort) -> dict[str, Any]:
     }
 
 
-def _selector(selector: LabelSelector) -> dict[str, Any]:
+def selector_manifest(selector: LabelSelector) -> dict[str, Any]:
+    """``selector`` as policies write it."""
     expressions: Sequence[dict[str, Any]] = [
         {"key": each.key, "operator": str(each.operator), **({"values": list(each.values)} if each.values else {})}
         for each in selector.match_expressions

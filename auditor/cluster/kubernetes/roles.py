@@ -35,6 +35,7 @@ class Role(Enum):
     IN_PLACE = "in-place"
     CLEANUP = "cleanup"
     CONFORMANCE = "conformance"
+    ADMIN_POLICIES = "conformance-admin-policies"
     SERVICES = "services"
     REPORTS = "reports"
     CLUSTER_REPORTS = "cluster-reports"
@@ -51,6 +52,8 @@ PURPOSES: Mapping[Role, str] = {
     Role.SERVICES: "audit run --services, beside what audit run needs",
     Role.CLEANUP: "audit cleanup",
     Role.CONFORMANCE: "audit conformance",
+    Role.ADMIN_POLICIES: "audit conformance --admin-policies, beside what audit conformance needs; and to clean up "
+    "after it",
     Role.REPORTS: "audit run --reports: the object of each namespace",
     Role.CLUSTER_REPORTS: "audit run --reports: the object of the whole run",
     Role.HISTORY: "audit run --history configmap://NAMESPACE/NAME, in that namespace",
@@ -201,6 +204,15 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         ),
         Rule(("discovery.k8s.io",), ("endpointslices",), ("list",)),
         Rule(_LEASES, ("leases",), ("create", "delete", "get", "list", "update")),
+    ),
+    Role.ADMIN_POLICIES: (
+        Rule(
+            _TIERS,
+            _ADMIN_POLICIES,
+            ("create", "delete", "list"),
+            "Policies for its own pods alone, where selectors are read rightly. Whoever has this may open and close "
+            "the whole cluster.",
+        ),
     ),
     Role.REPORTS: _of_reports("reports", "policyreports"),
     Role.CLUSTER_REPORTS: _of_reports("clusterreports", "clusterpolicyreports"),

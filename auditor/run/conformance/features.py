@@ -74,6 +74,24 @@ def _is_default_deny(policy: NetworkPolicy, direction: Direction) -> bool:
 
 
 ADD_UP = Feature("policies-add-up", "several policies for one pod add up", (Dialect.FIRST_POLICY_ONLY,))
+OF_ADMINISTRATORS: Sequence[Feature] = (
+    Feature(
+        "admin-tier",
+        "the Admin tier decides before NetworkPolicies",
+        (Dialect.IGNORES_ADMIN, Dialect.NETWORK_POLICY_FIRST),
+    ),
+    Feature(
+        "baseline-tier",
+        "the Baseline tier decides where no NetworkPolicy does",
+        (Dialect.IGNORES_BASELINE, Dialect.BASELINE_ALWAYS),
+    ),
+    Feature("tier-deny", "Deny, in rules of administrators", (Dialect.IGNORES_DENY,)),
+    Feature("tier-pass", "Pass leaves it to the next tier", (Dialect.PASS_IS_ACCEPT, Dialect.PASS_IS_DENY)),
+    Feature("tier-priorities", "policies of administrators by their priorities", (Dialect.PRIORITIES_REVERSED,)),
+    Feature("tier-rules", "all rules of an administrators' policy count, in their order", (Dialect.FIRST_RULE_ONLY,)),
+    Feature("tier-port-ranges", "ranges of ports, in rules of administrators", (Dialect.RANGE_FIRST_PORT,)),
+)
+"""Of policies of administrators: features that no connection shows where none is tried."""
 DUAL_STACK = Feature("dual-stack", "IPv4 and IPv6 side by side")
 FEATURES: Sequence[Feature] = (
     Feature("ingress", "ingress rules", (Dialect.IGNORES_INGRESS,)),
@@ -118,6 +136,7 @@ FEATURES: Sequence[Feature] = (
     Feature("replies", "replies need no rule of their own", (Dialect.STATELESS,)),
     Feature("itself", "a pod always reaches itself", (Dialect.BLOCKS_SELF,)),
     Feature("own-node", "a pod's own node, with its hostNetwork pods, is exempt", (Dialect.BLOCKS_OWN_NODE,)),
+    *OF_ADMINISTRATORS,
 )
 """All features but those of changes, in the order in which they are reported."""
 

@@ -22,6 +22,7 @@ from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
 from auditor.cluster.kubernetes.reading import inner_addresses, read_nodes, versions_on
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.cluster.kubernetes.session.pod_status import image_facts
+from auditor.cluster.kubernetes.session.scratch_admin_policies import ScratchAdminPolicies
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces, namespace_prefix
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
@@ -30,9 +31,16 @@ from auditor.model.scorecard import Scorecard
 from auditor.model.snapshot import Namespace
 from auditor.model.words import pluralize
 from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.run.conformance.admin_section import AdminSection, one_default_each, plan_admin_section
 from auditor.run.conformance.administrators import keep_clear_of_administrators
-from auditor.run.conformance.cluster_testbed import ClusterTestbed
-from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
+from auditor.run.conformance.cluster_testbed import HANDLED_SECONDS, ClusterTestbed
+from auditor.run.conformance.prepared_scenarios import (
+    PreparedScenario,
+    apart_by_tiers,
+    prepare_scenarios,
+    refuse_nothing,
+    skipped,
+)
 from auditor.run.conformance.reuse import NOT_REUSED, PodsReused, follows_changes
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
@@ -41,16 +49,24 @@ from auditor.run.conformance.waves import Wave, divided, make_waves
 from auditor.run.service_plan import node_endpoints
 
 PATIENCE = 45.0
+NOT_ASKED_FOR = (
+    "policies of administrators are for the whole cluster, other people's pods included; --admin-policies runs them, "
+    "where nothing else in the cluster matters, and so does audit run --lab"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterConformanceOptions:
-    """Which cluster, which image for pods, how long these may take to start, and how patient probing is."""
+    """Which cluster, which image for pods, how long these may take to start, and how patient probing is.
+
+    ``admin_policies``: policies of administrators are tried, too, since nothing else in the cluster matters.
+    """
 
     connection: ConnectionOptions
     image: str
     start_seconds: float = 180.0
     probing: ProbingOptions = field(default_factory=ProbingOptions)
+    admin_policies: bool = False
 
 
 async def conform_on_cluster(
@@ -61,11 +77,19 @@ async def conform_on_cluster(
     Raises ClusterError when the cluster can't be used so, or when something of ours may be left there; UsageError when
     none of ``scenarios`` can be run there.
     """
-    scenarios, skipped = within_namespaces(scenarios)
+    plain, tiered = apart_by_tiers(scenarios)
+    section = AdminSection(facts=() if options.admin_policies else skipped(tiered, NOT_ASKED_FOR))
+    refuse_nothing((*plain, *(tiered if options.admin_policies else ())), section.facts)
     run_id = secrets.token_hex(4)
+    prefix = f"{namespace_prefix(run_id)}-{{number}}-"
     async with ApiServer(await connect(options.connection)) as api:
-        run = _Run(api, run_id, options, progress)
-        prepared_scenarios = await apart(prepare_scenarios, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
+        if options.admin_policies:
+            section = await plan_admin_section(api, tiered)
+        scenarios = [*plain, *section.scenarios]
+        refuse_nothing(scenarios, section.facts)
+        run = _Run(api, run_id, options, progress, ScratchAdminPolicies(api, run_id, section.served))
+        prepared_scenarios = await apart(prepare_scenarios, plain, prefix)
+        prepared_scenarios += section.prepare(prefix, run_id, len(prepared_scenarios))
         around = await keep_clear_of_administrators(api, [each.snapshot for each in prepared_scenarios])
         there = await read_nodes(api)
         run.inner_addresses = inner_addresses(there)
@@ -82,7 +106,7 @@ async def conform_on_cluster(
         run_id=run_id,
         seconds=run.seconds,
         api=traffic,
-        facts=tuple(dict.fromkeys((*skipped, *around, *seen, *run.facts, *run.images()))),
+        facts=tuple(dict.fromkeys((*section.facts, *around, *seen, *run.facts, *run.images()))),
         versions=versions_on(there),
     )
 
@@ -91,8 +115,14 @@ class _Run:
     """One run on a cluster. ``seconds`` has the time of each phase, ``facts`` what a reader must know."""
 
     def __init__(
-        self, api: ApiServer, run_id: str, options: ClusterConformanceOptions, progress: ProbingProgress
+        self,
+        api: ApiServer,
+        run_id: str,
+        options: ClusterConformanceOptions,
+        progress: ProbingProgress,
+        administrators: ScratchAdminPolicies,
     ) -> None:
+        self._administrators = administrators
         self._api = api
         self._run_id = run_id
         self._options = options
@@ -111,23 +141,54 @@ class _Run:
         room = await room_for_pods(self._api)
         if not room:
             raise ClusterError(f"{self._api.place}: no node takes any more pods")
+        plain = [prepared for prepared in prepared_scenarios if not prepared.snapshot.admin_policies]
+        tiered = [prepared for prepared in prepared_scenarios if prepared.snapshot.admin_policies]
+        async with self._tenancy() as leases:
+            outcomes, standing = await self._within_namespaces(plain, room, leases) if plain else ([], None)
+            return outcomes + await self._under_administrators(tiered, room, leases, standing)
+
+    async def _within_namespaces(
+        self, prepared_scenarios: Sequence[PreparedScenario], room: Mapping[str, int], leases: Leases
+    ) -> tuple[list[ScenarioOutcome], Wave]:
+        """What was seen of ``prepared_scenarios``, whose policies stand in namespaces, and what is up in the end."""
         own, later = divided(prepared_scenarios)
         waves = make_waves(own, room)
         if len(waves) > 1:
             waves, later = make_waves(prepared_scenarios, room), ()
-        async with self._tenancy() as leases:
-            (*_, (testbed, _)) = seen = await self._on_new_pods(waves, room, leases, later)
-            outcomes = [outcome for _, outcome in seen]
-            outcomes[-1] = await self._through_services(testbed, outcomes[-1])
+        (*_, (testbed, _)) = seen = await self._on_new_pods(waves, room, leases, later)
+        standing = waves[-1]
+        outcomes = [outcome for _, outcome in seen]
+        outcomes[-1] = await self._through_services(testbed, outcomes[-1])
+        await _check(leases)
+        if later:
+            reused, later = await self._on_pods_of_others(testbed, own, later, outcomes[0].seconds)
             await _check(leases)
-            if later:
-                reused, later = await self._on_pods_of_others(testbed, own, later, outcomes[0].seconds)
-                await _check(leases)
-                outcomes += reused
-            if later:
-                seen = await self._on_new_pods(make_waves(later, room), room, leases, (), waves[-1])
-                outcomes += [outcome for _, outcome in seen]
-            return outcomes
+            outcomes += reused
+        if later:
+            waves = make_waves(later, room)
+            seen = await self._on_new_pods(waves, room, leases, (), standing)
+            standing = standing.beside(waves[-1])
+            outcomes += [outcome for _, outcome in seen]
+        return outcomes, standing
+
+    async def _under_administrators(
+        self,
+        prepared_scenarios: Sequence[PreparedScenario],
+        room: Mapping[str, int],
+        leases: Leases,
+        standing: Wave | None,
+    ) -> list[ScenarioOutcome]:
+        """What was seen of ``prepared_scenarios``, which have policies of administrators, on new pods. These policies
+        are gone afterwards, or it is a fact that they aren't.
+        """
+        outcomes: list[ScenarioOutcome] = []
+        for group in one_default_each(prepared_scenarios):
+            waves = make_waves(group, room)
+            seen = await self._on_new_pods(waves, room, leases, (), standing)
+            standing = waves[-1]
+            outcomes += [outcome for _, outcome in seen]
+            await self._administrators.take_back()
+        return outcomes
 
     async def _through_services(self, testbed: ClusterTestbed, outcome: ScenarioOutcome) -> ScenarioOutcome:
         """``outcome`` with what comes of some of its connections through Services, while its policies are in force."""
@@ -183,6 +244,10 @@ class _Run:
         with self._phase("starting"):
             self._progress.phase(f"starting pods{which}", testbed.size)
             await testbed.set_up(self._options.start_seconds, self._progress.advance)
+            policies = [policy for prepared in prepared_scenarios for policy in prepared.snapshot.admin_policies]
+            if policies:
+                await self._administrators.put(policies)
+                await asyncio.sleep(HANDLED_SECONDS)
         with self._phase("probing"):
             return await run_scenarios(testbed, prepared_scenarios, self._options.probing, self._progress)
 
@@ -226,12 +291,19 @@ class _Run:
 
     async def _take_out(self, leases: Leases, home: str) -> None:
         try:
-            _, left = await self._scratch.clear(but=home)
-            await leases.release()
-            going, left_now = await self._scratch.clear()
-            left = sorted({*left, *left_now} - {*going})
+            try:
+                policies = await self._administrators.take_back()
+            finally:  # the garbage collector takes them with their owner, too
+                _, left = await self._scratch.clear(but=home)
+                await leases.release()
+                going, left_now = await self._scratch.clear()
+                left = sorted({*left, *left_now} - {*going})
         except ClusterError as error:
             raise ClusterError(f"{error}; 'audit cleanup --run {self._run_id}' removes what is left") from error
+        if policies:
+            self.facts.append(
+                f"{', '.join(policies)} could not be deleted; 'audit cleanup --run {self._run_id}' removes what is left"
+            )
         if left:
             self.facts.append(
                 f"{pluralize(len(left), 'namespace')} of ours could not be deleted; 'audit cleanup --run "

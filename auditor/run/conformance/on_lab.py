@@ -21,7 +21,13 @@ from auditor.model.snapshot import Service
 from auditor.model.verdict import Cell
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
-from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
+from auditor.run.conformance.prepared_scenarios import (
+    PreparedScenario,
+    apart_by_tiers,
+    prepare_scenarios,
+    refuse_nothing,
+    skipped,
+)
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.services_tried import NOTHING_TO_TRY, SKIPPED, tells_of_services, tried_through_services
@@ -31,6 +37,9 @@ from auditor.run.service_plan import node_endpoints
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""
 PREFIX = "{name}."
+NOT_TOGETHER = (
+    "policies of administrators are for a whole cluster, which scenarios share here; audit run --lab runs them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,9 @@ async def conform_on_lab(
     scenario has, and where none of ``scenarios`` can be run.
     """
     began = time.monotonic()
-    scenarios, skipped = within_namespaces(scenarios)
+    scenarios, others = apart_by_tiers(scenarios)
+    left_out = skipped(others, NOT_TOGETHER)
+    refuse_nothing(scenarios, left_out)
     prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)
     _check_nodes(prepared_scenarios, options.enforcement)
     progress.phase("scenarios", len(prepared_scenarios))
@@ -130,7 +141,7 @@ async def conform_on_lab(
     outcomes = [task.result() for task in running]
     scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"{options.subject} on the lab")
     seconds = {"scenarios": probed - began, "scoring": time.monotonic() - probed}
-    return replace(scored, seconds=seconds, facts=tuple(dict.fromkeys((*skipped, *without, *scored.facts))))
+    return replace(scored, seconds=seconds, facts=tuple(dict.fromkeys((*left_out, *without, *scored.facts))))
 
 
 async def _run(

@@ -94,20 +94,24 @@ def prepare_scenarios(scenarios: Sequence[Scenario], prefix: str) -> list[Prepar
     ]
 
 
-def within_namespaces(scenarios: Sequence[Scenario]) -> tuple[Sequence[Scenario], tuple[str, ...]]:
-    """Those of ``scenarios`` that namespaces of their own can hold, and what to say of the others: policies of
-    administrators are for a whole cluster, where they would concern what is not theirs.
+def apart_by_tiers(scenarios: Iterable[Scenario]) -> tuple[list[Scenario], list[Scenario]]:
+    """Those of ``scenarios`` that namespaces of their own can hold, and those with policies of administrators."""
+    apart: tuple[list[Scenario], list[Scenario]] = ([], [])
+    for scenario in scenarios:
+        apart[bool(scenario.snapshot.admin_policies)].append(scenario)
+    return apart
 
-    Raises UsageError where none is left.
-    """
-    others = [scenario.name for scenario in scenarios if scenario.snapshot.admin_policies]
-    if not others:
-        return scenarios, ()
-    kept = [scenario for scenario in scenarios if not scenario.snapshot.admin_policies]
-    why = "policies of administrators are for a whole cluster, which scenarios share here; audit run --lab runs them"
-    if not kept:
-        raise UsageError(f"nothing to run: {', '.join(others)}: {why}")
-    return kept, (f"SKIPPED {pluralize(len(others), 'scenario')} ({', '.join(others)}): {why}",)
+
+def skipped(scenarios: Sequence[Scenario], why: str) -> tuple[str, ...]:
+    """A line about ``scenarios`` that are not run, where there are any."""
+    names = ", ".join(scenario.name for scenario in scenarios)
+    return (f"SKIPPED {pluralize(len(scenarios), 'scenario')} ({names}): {why}",) if scenarios else ()
+
+
+def refuse_nothing(run: Sequence[object], said: Iterable[str]) -> None:
+    """Raise UsageError where nothing is left to ``run``, with what was ``said`` of what is left out."""
+    if not run:
+        raise UsageError(f"nothing to run: {'; '.join(said)}")
 
 
 def _prepared(scenario: Scenario, names: Renaming, steps: Mapping[str, Step]) -> PreparedScenario:

@@ -65,23 +65,26 @@ class Renaming:
 def in_namespaces(policies: Iterable[NetworkPolicy], called: Callable[[str], str]) -> tuple[NetworkPolicy, ...]:
     """``policies`` where the namespace of each name is ``called`` otherwise; so are those that selectors ask for."""
 
+    def peer(old: Peer) -> Peer:
+        asked = old.namespace_selector
+        return old if asked is None else replace(old, namespace_selector=selector_in_namespaces(asked, called))
+
+    return tuple(
+        replace(_by_peer(policy, peer), namespace=called(policy.namespace), file="", line=0) for policy in policies
+    )
+
+
+def selector_in_namespaces(selector: LabelSelector, called: Callable[[str], str]) -> LabelSelector:
+    """``selector`` of namespaces, each of which is ``called`` otherwise."""
+
     def value(key: str, old: str) -> str:
         return called(old) if key == NAMESPACE_NAME_LABEL else old
 
     def requirement(old: Requirement) -> Requirement:
         return replace(old, values=tuple(value(old.key, each) for each in old.values))
 
-    def selector(old: LabelSelector) -> LabelSelector:
-        labels = tuple((key, value(key, each)) for key, each in old.match_labels)
-        return replace(old, match_labels=labels, match_expressions=tuple(map(requirement, old.match_expressions)))
-
-    def peer(old: Peer) -> Peer:
-        asked = old.namespace_selector
-        return old if asked is None else replace(old, namespace_selector=selector(asked))
-
-    return tuple(
-        replace(_by_peer(policy, peer), namespace=called(policy.namespace), file="", line=0) for policy in policies
-    )
+    labels = tuple((key, value(key, each)) for key, each in selector.match_labels)
+    return replace(selector, match_labels=labels, match_expressions=tuple(map(requirement, selector.match_expressions)))
 
 
 def _by_peer(policy: NetworkPolicy, change: Callable[[Peer], Peer]) -> NetworkPolicy:

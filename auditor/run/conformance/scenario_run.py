@@ -182,4 +182,5 @@ def merged(snapshots: Sequence[Snapshot]) -> Snapshot:
         namespaces={name: namespace for snapshot in snapshots for name, namespace in snapshot.namespaces.items()},
         endpoints=tuple(endpoint for snapshot in snapshots for endpoint in snapshot.endpoints),
         policies=tuple(policy for snapshot in snapshots for policy in snapshot.policies),
+        admin_policies=tuple(policy for snapshot in snapshots for policy in snapshot.admin_policies),
     )

@@ -55,6 +55,10 @@ class Wave:
         """How many pods are on each node."""
         return sum(map(self.pods_of, self.prepared_scenarios), Counter())
 
+    def beside(self, other: Wave) -> Wave:
+        """Both, where the pods of ``other`` have come and those here may be there still."""
+        return Wave([*self.prepared_scenarios, *other.prepared_scenarios], {**self.nodes, **other.nodes})
+
     def giving_way(self, following: Wave, room: Mapping[str, int]) -> list[PreparedScenario]:
         """As many of the scenarios as must go for ``following`` to find room; ``room`` is what nodes took before any
         was there. To end pods takes as much of a node as to start them.

@@ -17,7 +17,7 @@ from auditor.cluster.kubernetes.roles import RULES, Role
 DEPLOY = Path(__file__).parents[3] / "deploy"
 SHIPPED = {
     (item["kind"], item["metadata"]["name"]): item
-    for name in ("rbac.yaml", "everywhere.yaml", "conformance.yaml")
+    for name in ("rbac.yaml", "everywhere.yaml", "conformance.yaml", "admin-policies.yaml")
     for item in yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8"))
 }
 
@@ -65,6 +65,7 @@ def bound(objects):
         ("--cleanup -A", {("cleanup", "*")}),
         ("--conformance", {("conformance", "*")}),
         ("--conformance -A", {("conformance", "*")}),
+        ("--conformance --admin-policies", {("conformance", "*"), ("conformance-admin-policies", "*")}),
         ("--conformance --cleanup -n prod", {("conformance", "*"), ("cleanup", "prod")}),
     ],
 )
@@ -115,6 +116,7 @@ def test_each_rule_says_why_where_the_code_does():
         (("--cleanup",), "say where"),
         (("-n", "prod", "-A"), "exclude each other"),
         (("--conformance", "-n", "prod"), "leave -n out"),
+        (("--admin-policies", "-A"), "--admin-policies goes with --conformance"),
         (("-A", "--service-account", "nightly"), "write NAMESPACE/NAME"),
         (("-A", "--service-account", "a/b/c"), "write NAMESPACE/NAME"),
         (("-A", "--service-account", "a/b\n"), "write NAMESPACE/NAME"),
@@ -130,5 +132,6 @@ def test_what_makes_no_sense_is_refused(arguments, words):
 
 def test_each_use_that_can_be_named_is_in_the_help():
     text = re.sub(r"\s+", " ", command.get_help(command.make_context("rbac", ["-A"])))
-    for use in ("run", "run --in-place", "run --reports", "snapshot", "cleanup", "conformance"):
+    conformance = ("conformance", "conformance --admin-policies")
+    for use in ("run", "run --in-place", "run --reports", "snapshot", "cleanup", *conformance):
         assert f"audit {use}'" in text

@@ -9,6 +9,7 @@ from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
+from auditor.run.conformance.confining import prepare_confined, reaches_beyond
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 from tests.lab import scenarios
@@ -20,6 +21,16 @@ SEEN = {Verdict.ALLOWED: Observed.ALLOWED, Verdict.DENIED: Observed.DROPPED}
 @cache
 def prepared_scenarios() -> tuple[PreparedScenario, ...]:
     return tuple(prepare_scenarios([scenarios.read(name) for name in scenarios.names()], "{name}."))
+
+
+@cache
+def confined_scenarios() -> tuple[PreparedScenario, ...]:
+    """Those with policies of administrators that can be held to pods of their own, in run ``11111111``."""
+    every = [scenarios.read(name) for name in scenarios.names()]
+    chosen = [
+        each for each in every if each.snapshot.admin_policies and not reaches_beyond(each.snapshot.admin_policies)
+    ]
+    return tuple(prepare_confined(chosen, "{name}.", "11111111", len(every)))
 
 
 def outcome(dialect: Dialect, *chosen: PreparedScenario, seconds=None, open_seconds=None) -> ScenarioOutcome:

@@ -10,7 +10,13 @@ from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.prepared_scenarios import MOST_PREPARED, prepare_scenarios, within_namespaces
+from auditor.run.conformance.prepared_scenarios import (
+    MOST_PREPARED,
+    apart_by_tiers,
+    prepare_scenarios,
+    refuse_nothing,
+    skipped,
+)
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import prepared_scenarios
 
@@ -26,15 +32,15 @@ def test_every_scenario_with_a_truth_table_is_tried():
 
 def test_scenarios_of_administrators_policies_are_skipped_loudly():
     """They would concern the namespaces of all other scenarios, and of people."""
-    every = [scenarios.read(name) for name in scenarios.names()]
-    kept, (said,) = within_namespaces(every)
-    skipped = [each.name for each in every if each not in kept]
-    assert len(skipped) == 4
+    kept, left = apart_by_tiers([scenarios.read(name) for name in scenarios.names()])
+    assert len(left) == 4
+    (said,) = skipped(left, "why")
     assert said.startswith("SKIPPED 4 scenarios")
-    assert all(name in said for name in skipped)
-    assert within_namespaces(kept) == (kept, ())
-    with pytest.raises(UsageError, match="nothing to run"):
-        within_namespaces([each for each in every if each not in kept])
+    assert all(each.name in said for each in left)
+    assert apart_by_tiers(kept) == (kept, [])
+    assert skipped([], "why") == ()
+    with pytest.raises(UsageError, match="nothing to run: SKIPPED 4 scenarios"):
+        refuse_nothing([], [said])
 
 
 def test_every_kind_of_change_is_made_a_few_times():

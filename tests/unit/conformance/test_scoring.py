@@ -8,11 +8,11 @@ import pytest
 from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect
 from auditor.model.scorecard import ChangeKind, Score
 from auditor.model.verdict import Observation, Observed, Result, Verdict
-from auditor.run.conformance.features import CHANGES, FEATURES, ISOLATED_START, cells_by_feature
+from auditor.run.conformance.features import CHANGES, FEATURES, ISOLATED_START, OF_ADMINISTRATORS, cells_by_feature
 from auditor.run.conformance.scenario_run import merged
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
-from tests.unit.conformance.shipped import outcome, prepared_scenarios
+from tests.unit.conformance.shipped import confined_scenarios, outcome, prepared_scenarios
 
 STEADY = sorted(set(Dialect) - FAULTLESS - {Dialect.SLOW, Dialect.FLAKY, Dialect.STATELESS} - OF_TIERS)
 MORE = ("seed-policies-add-up", "seed-self-and-own-node")
@@ -50,10 +50,9 @@ def test_the_specification_conforms_in_every_feature():
 
 
 def test_every_feature_is_shown_by_some_scenario():
-    cells = [cell for prepared in prepared_scenarios() for cell in prepared.truth]
-    shown = cells_by_feature(
-        merged([prepared.snapshot for prepared in prepared_scenarios()]), cells, prepared_scenarios()
-    )
+    every = (*prepared_scenarios(), *confined_scenarios())
+    cells = [cell for prepared in every for cell in prepared.truth]
+    shown = cells_by_feature(merged([prepared.snapshot for prepared in every]), cells, every)
     assert set(shown) == {*FEATURES, ISOLATED_START, *CHANGES.values()}
 
 
@@ -73,6 +72,26 @@ def test_every_departure_is_named(dialect):
 def test_a_dialect_departs_in_every_cell_of_its_feature_that_shows_it(dialect):
     shown = {feature.feature: feature.summary for feature in scored(dialect).features}
     assert shown[OF_DIALECT[dialect].name].faults
+
+
+def among_others(dialect):
+    """The scorecard of the scenarios with policies of administrators, and of a few more, under ``dialect``."""
+    names = ("rule-06-end-port", "rule-08-both-sides", "rule-04-and-or", *MORE)
+    others = [prepared for prepared in prepared_scenarios() if prepared.scenario.name in names]
+    return card(dialect, (*others, *confined_scenarios()))
+
+
+def test_policies_of_administrators_beside_others_conform_under_the_specification():
+    found = among_others(Dialect.SPEC)
+    assert set(scores(found).values()) == {Score.CONFORMS}
+    assert {feature.name for feature in OF_ADMINISTRATORS} < scores(found).keys()
+
+
+@pytest.mark.parametrize("dialect", sorted(dialect for each in OF_ADMINISTRATORS for dialect in each.dialects))
+def test_a_dialect_of_administrators_policies_departs_in_its_feature_and_is_named(dialect):
+    found = among_others(dialect)
+    assert scores(found)[OF_DIALECT[dialect].name] is Score.DEPARTS
+    assert str(dialect) in found.behaviour
 
 
 def test_ignoring_end_port_is_no_fault_of_ingress():

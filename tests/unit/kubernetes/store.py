@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from auditor.cluster.kubernetes.client.errors import refusal
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubject"
+TIERS = "policy.networking.k8s.io"
 GROUPS = {"coordination.k8s.io", "policy", "discovery.k8s.io", "networking.k8s.io"}
 
 
@@ -22,7 +23,7 @@ def stamp(time):
 class Store:
     """``now`` is the server's clock. ``denied``: (verb, resource, namespace) that RBAC refuses, "" for cluster-wide
     alone. ``admit`` may raise or change a pod in a dry run. ``requests`` are (method, path), ``broken`` paths answer
-    with 500."""
+    with 500. ``serves`` has, by version, the resources of administrators' policies that are installed."""
 
     def __init__(self, *objects):
         self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -36,6 +37,7 @@ class Store:
         self.qps = 50.0
         self.place = "https://server (context test)"
         self.connection = SimpleNamespace(server="https://server", context="test")
+        self.serves = {}
         self._version = 0
         for collection, item in objects:
             self.put(collection, item)
@@ -108,7 +110,11 @@ class Store:
         if path in self.broken:
             return 500, ("InternalError", "out of order")
         if path == "/apis":
-            return 200, {"kind": "APIGroupList", "groups": []}
+            versions = [{"groupVersion": f"{TIERS}/{each}", "version": each} for each in self.serves]
+            groups = [{"name": TIERS, "versions": versions, "preferredVersion": first} for first in versions[:1]]
+            return 200, {"kind": "APIGroupList", "groups": groups}
+        if path.startswith(f"/apis/{TIERS}/") and (version := path.rpartition("/")[2]) in self.serves:
+            return 200, {"resources": [{"name": each} for each in self.serves[version]]}
         if path.startswith(REVIEWS):
             return 201, self._review(path, body)
         if path.endswith("/selfsubjectreviews"):

@@ -22,7 +22,9 @@ from auditor.cluster.kubernetes.preflight.permissions import (
     Right,
 )
 from auditor.cluster.kubernetes.reading import READ_NAMESPACE
+from auditor.parsing.admin_policy import KINDS
 from auditor.parsing.entries import GATEWAY, NETWORKING
+from auditor.run.conformance.admin_section import rights_on
 
 FILES = sorted((Path(__file__).parents[3] / "deploy").glob("*.yaml"))
 VERBS = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
@@ -120,3 +122,11 @@ def test_what_is_asked_for_beforehand_is_granted_and_nothing_beside(role, needed
     assert set(needed) <= granted(role) | READ
     assert granted(role) <= set(needed)
     assert not granted(role) & READ
+
+
+def test_what_conformance_asks_for_before_it_makes_policies_of_administrators_is_a_role_of_its_own():
+    role = "netpol-audit-conformance-admin-policies"
+    assert granted(role) == set(rights_on(KINDS))
+    written = {right for right in granted(role) if right.verb != "list"}
+    others = {item["metadata"]["name"] for item in objects() if item["kind"] == "ClusterRole"} - {role}
+    assert not any(granted(other) & written for other in others)

@@ -126,6 +126,12 @@ async def _missing(api: ApiServer, namespace: str, needed: Sequence[Right]) -> t
     return tuple(right for right, may in zip(open_ones, allowed, strict=True) if not may)
 
 
+async def missing_in_cluster(api: ApiServer, needed: Sequence[Right]) -> tuple[Right, ...]:
+    """Those of ``needed`` that we don't have, on what stands in no namespace."""
+    allowed = await asyncio.gather(*(_may(api, "", right) for right in needed))
+    return tuple(right for right, may in zip(needed, allowed, strict=True) if not may)
+
+
 async def unreadable(api: ApiServer, namespaces: Sequence[str]) -> str:
     """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is none. Raises
     ClusterError.

@@ -85,6 +85,7 @@ def _keeping(item: Leftover) -> str:
 async def _delete(api: ApiServer, item: Leftover) -> ClusterError | None:
     """Delete ``item``; why it could not be. Whatever took its place is no reason, unless its version counts."""
     group, resource, named = KINDS[item.kind]
+    group = item.group or group
     path = (
         f"{group}/namespaces/{item.namespace}/{resource}/{item.name}"
         if item.namespace
@@ -101,11 +102,11 @@ async def _delete(api: ApiServer, item: Leftover) -> ClusterError | None:
 
 async def _wait(api: ApiServer, objects: Mapping[str, Leftover], patience: float) -> Iterable[Leftover]:
     """Those of ``objects``, by uid, that are still there at the end, with what keeps them then."""
-    places = sorted({(item.kind, item.namespace) for item in objects.values()})
+    places = sorted({(item.kind, item.namespace, item.group) for item in objects.values()})
     loop = asyncio.get_running_loop()
     began = loop.time()
     while True:
-        listed = await asyncio.gather(*(list_labelled(api, listing(kind, namespace)) for kind, namespace in places))
+        listed = await asyncio.gather(*(list_labelled(api, listing(*place)) for place in places))
         there = [decode(item, LeftObject, api, listing("Pod", "")).metadata for items in listed for item in items]
         still = [
             replace(objects[each.uid], kept_by=foreign_finalizers(each.finalizers))

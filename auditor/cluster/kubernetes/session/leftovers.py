@@ -17,25 +17,34 @@ from datetime import datetime
 
 import msgspec
 
+from auditor.cluster.kubernetes.admin_policies import RESOURCES, ServedKind, served_kinds
 from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, Record
 from auditor.cluster.kubernetes.client.creation import foreign_finalizers
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, Question
 from auditor.cluster.kubernetes.objects import LONGEST_LEASE_SECONDS, NAME, RUN_LABEL, anchor_name, lease_name
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups
 from auditor.cluster.kubernetes.reading import read_namespace
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, server_time
 from auditor.cluster.kubernetes.session.scratch_namespaces import is_named_after, namespace_prefix
 from auditor.model.errors import ClusterError
+from auditor.parsing.admin_policy import GROUP
 
 LEASE, NAMESPACE = "Lease", "Namespace"
 KINDS: Mapping[str, tuple[str, str, str]] = {
     LEASE: ("/apis/coordination.k8s.io/v1", "leases", "leases.coordination.k8s.io"),
     "ConfigMap": ("/api/v1", "configmaps", "configmaps"),
     "Pod": ("/api/v1", "pods", "pods"),
+    **{kind: ("", resource, f"{resource}.{GROUP}") for resource, kind in RESOURCES.items()},
     NAMESPACE: ("/api/v1", "namespaces", "namespaces"),
 }
 """By kind: the path of its API group, its resource, and that as RBAC names it. Leases own the rest, and only runs of
-``audit conformance`` have namespaces of their own."""
+``audit conformance`` have namespaces of their own, and policies of administrators, whose path depends on the version
+that is served."""
+OF_ADMINISTRATORS = frozenset(RESOURCES.values())
+
+NAMED_DEFAULT = "BaselineAdminNetworkPolicy"
+"""The kind of which a cluster has one at most, under this name."""
 
 Place = tuple[str, str]
 """A namespace and a run."""
@@ -57,6 +66,9 @@ class OwnerReference(Record, frozen=True):
             and self.api_version.startswith("coordination.k8s.io/")
             and self.name in names
         )
+
+    def is_namespace_of(self, run_id: str) -> bool:
+        return (self.api_version, self.kind) == ("v1", NAMESPACE) and is_named_after(self.name, run_id)
 
 
 class LeftMetadata(Record, frozen=True):
@@ -85,6 +97,7 @@ class Leftover:
     for any.
 
     ``ending`` is since when it has been on its way out, ``kept_by`` names the finalizers of somebody else that keep it.
+    ``group`` is the path of its API group where ``KINDS`` has none.
     """
 
     kind: str
@@ -96,11 +109,12 @@ class Leftover:
     version: str = ""
     ending: datetime | None = None
     kept_by: str = ""
+    group: str = ""
 
     @property
     def place(self) -> str:
-        """The namespace that it is in, or is."""
-        return self.namespace or self.name
+        """The namespace that it is in, or is; of what stands in none, that of the run that owns it."""
+        return namespace_prefix(self.run_id) if self.kind in OF_ADMINISTRATORS else self.namespace or self.name
 
     @property
     def judged_by(self) -> Place:
@@ -151,11 +165,16 @@ async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Left
     Raises UsageError for a namespace that is not there, ClusterError when the API server can't be reached.
     """
     await asyncio.gather(*(_check_name(api, namespace) for namespace in namespaces))
-    kinds = [kind for kind in KINDS if kind != LEASE]
+    kinds = [kind for kind in KINDS if kind != LEASE and kind not in OF_ADMINISTRATORS]
     others = dict(zip(kinds, await asyncio.gather(*(_list(api, kind, namespaces) for kind in kinds)), strict=True))
+    tiers = await _list_admin_policies(api)
     # Leases last: a run has one before it has anything else, so that of whatever was found there is one to be seen.
     leases, blind = await _list(api, LEASE, namespaces)
     objects, strangers = _sorted_out(api, {LEASE: leases, **{kind: items for kind, (items, _) in others.items()}})
+    for served, items in tiers.items():
+        found, odd = _sorted_out(api, {served.kind: items}, served)
+        objects += [item for item in found if not namespaces or item.place in namespaces]
+        strangers += [] if namespaces else odd
     signs, unseen_homes = await _list_homes(api, objects, namespaces)
     now = await server_time(api)
     records = [decode(item, LeaseRecord, api, listing(LEASE, "")) for item in (*leases, *signs)]
@@ -195,8 +214,13 @@ def _alive(objects: Iterable[Leftover], leases: Mapping[Place, LeaseRecord], now
     return alive
 
 
-def _sorted_out(api: ApiServer, listed: Mapping[str, Iterable[msgspec.Raw]]) -> tuple[list[Leftover], list[str]]:
-    """What is ours of each kind, and a line about each thing that only looks like it."""
+def _sorted_out(
+    api: ApiServer, listed: Mapping[str, Iterable[msgspec.Raw]], served: ServedKind | None = None
+) -> tuple[list[Leftover], list[str]]:
+    """What is ours of each kind, and a line about each thing that only looks like it. ``served``: the one kind that it
+    is, of policies of administrators.
+    """
+    group = "" if served is None else served.question.path.rpartition("/")[0]
     objects, strangers = [], []
     for kind, items in listed.items():
         for item in items:
@@ -204,15 +228,28 @@ def _sorted_out(api: ApiServer, listed: Mapping[str, Iterable[msgspec.Raw]]) -> 
             found = _named_like_ours(kind, metadata)
             if found is None:
                 continue
-            if kind in (LEASE, NAMESPACE) or any(
-                owner.is_lease_of(found.run_id) for owner in metadata.owner_references
-            ):
-                objects.append(found)
+            if _is_owned(kind, metadata, found.run_id):
+                objects.append(replace(found, group=group))
             else:
+                owner = "namespace" if served is not None else "Lease"
                 strangers.append(
-                    f"{found} has the label and the name of an audit, but no Lease of one owns it: left alone"
+                    f"{found} has the label and the name of an audit, but no {owner} of one owns it: left alone"
                 )
     return objects, strangers
+
+
+def _is_owned(kind: str, metadata: LeftMetadata, run_id: str) -> bool:
+    """Whether something of the run ``run_id`` owns it, as far as that is to be expected of its ``kind``."""
+    owners = metadata.owner_references
+    if kind in OF_ADMINISTRATORS:
+        return any(owner.is_namespace_of(run_id) for owner in owners)
+    return kind in (LEASE, NAMESPACE) or any(owner.is_lease_of(run_id) for owner in owners)
+
+
+def is_admin_policy_of(metadata: LeftMetadata, kind: str, run_id: str) -> bool:
+    """Whether what ``metadata`` is about, a policy of administrators of this ``kind``, is one of the run ``run_id``."""
+    found = _named_like_ours(kind, metadata)
+    return found is not None and found.run_id == run_id and _is_owned(kind, metadata, run_id)
 
 
 def _named_like_ours(kind: str, metadata: LeftMetadata) -> Leftover | None:
@@ -220,6 +257,8 @@ def _named_like_ours(kind: str, metadata: LeftMetadata) -> Leftover | None:
     is_ours = (f"{metadata.name}-").startswith(f"{NAME}-{run_id}-") or (kind == LEASE and metadata.name == NAME)
     if kind == NAMESPACE:
         is_ours = is_named_after(metadata.name, run_id)
+    if kind == NAMED_DEFAULT:
+        is_ours = metadata.name == "default"
     if not run_id or not is_ours:
         return None
     return Leftover(
@@ -282,6 +321,17 @@ async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[ms
     ]
 
 
+async def _list_admin_policies(api: ApiServer) -> dict[ServedKind, list[msgspec.Raw]]:
+    """The policies of administrators with our label, of each kind that is served; a user who may list none has made
+    none.
+    """
+    found = {}
+    for served in await served_kinds(api, await api_groups(api)):
+        with suppress(ForbiddenError):
+            found[served] = await list_labelled(api, served.question)
+    return found
+
+
 async def _all_namespaces(api: ApiServer) -> list[str]:
     question = Question("/api/v1/namespaces", "list", "namespaces")
     try:
@@ -297,8 +347,11 @@ async def list_labelled(api: ApiServer, question: Question) -> list[msgspec.Raw]
     return items
 
 
-def listing(kind: str, namespace: str) -> Question:
-    """The question for the objects of ``kind`` in ``namespace``, empty for all."""
+def listing(kind: str, namespace: str, of_group: str = "") -> Question:
+    """The question for the objects of ``kind`` in ``namespace``, empty for all; ``of_group`` where ``KINDS`` has no
+    path.
+    """
     group, resource, named = KINDS[kind]
+    group = of_group or group
     path = f"{group}/namespaces/{namespace}/{resource}" if namespace else f"{group}/{resource}"
     return Question(path, "list", named, f" in namespace {namespace}" if namespace else " in all namespaces")
