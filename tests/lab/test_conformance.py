@@ -31,6 +31,7 @@ FEW = (
     "seed-kangaroo",
     "seed-final-yaml",
 )
+OF_ADMINISTRATORS = tuple(name for name in scenarios.names() if name.startswith("rule-16-"))
 REPLACING = ("rule-02-directions-apart", "rule-05-empty-value", "rule-06-port-omitted", "rule-06-end-port")
 """A few of which one has a pod replaced."""
 PATIENT = ProbingOptions(timeout=0.5, settle=4.0)
@@ -58,6 +59,12 @@ async def test_a_departure_is_named(enforcer):
     card = await run(enforcer)
     assert card.score is Score.DEPARTS
     assert card.behaviour == f"this CNI behaves like: spec except {enforcer}"
+
+
+async def test_policies_of_administrators_are_scored_together_with_others():
+    card = await run("ignores-networks", names=(*OF_ADMINISTRATORS, "rule-06-end-port"))
+    assert card.behaviour == "this CNI behaves like: spec except ignores-networks"
+    assert {"admin-tier", "baseline-tier", "tier-pass", "tier-networks"} < {each.feature for each in card.features}
 
 
 async def test_a_departure_on_one_node_is_named_with_the_node():

@@ -31,7 +31,7 @@ CANNOT_SAY = (
     "they need kinds of policies that the API server does not serve, or a BaselineAdminNetworkPolicy, of which there "
     "is one already"
 )
-REACHES_BEYOND = "networks and nodes can't be held to pods of conformance's own; audit run --lab runs them"
+REACHES_BEYOND = "networks and nodes can't be held to pods of conformance's own; audit conformance --lab runs them"
 NO_PRIORITY = "no priorities are left for them beside those of policies that are there"
 
 Place = tuple[AdminTier, int]

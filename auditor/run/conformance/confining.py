@@ -2,7 +2,8 @@
 
 A namespace of such a scenario has the run's label and one of the scenario's, its pods have the run's, and every subject
 and every peer asks for them, beside what the scenario asks for. A scenario means the same afterwards, cell by cell, and
-several can stand side by side. Networks, nodes and names of domains can't be held to anything so.
+several can stand side by side. Networks, nodes and names of domains can't be held to anything so: peers that are made
+of these are for clusters with nothing else in them, such as a lab.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Confinement:
             return asked, pods if pods.is_empty else _asking(pods, self.of_pods)
 
         def peer(old: AdminPeer) -> AdminPeer:
-            assert old.namespace_selector is not None  # noqa: S101 - of others no scenario is prepared
-            assert old.pod_selector is not None  # noqa: S101
+            if old.namespace_selector is None or old.pod_selector is None:
+                return old
             namespaces, pods = selectors(old.namespace_selector, old.pod_selector)
             return AdminPeer(namespaces, pods)
 
@@ -96,7 +97,7 @@ def reaches_beyond(policies: Iterable[AdminPolicy]) -> bool:
 def prepare_confined(scenarios: Sequence[Scenario], prefix: str, run_id: str, first: int) -> list[PreparedScenario]:
     """One prepared scenario for each of ``scenarios``, numbered from ``first`` on, in which nothing changes.
 
-    ``prefix`` is as ``prepare_scenarios`` takes it. No peer of theirs ``reaches_beyond`` pods.
+    ``prefix`` is as ``prepare_scenarios`` takes it.
     """
     found = []
     for number, scenario in enumerate(scenarios, first):

@@ -74,6 +74,7 @@ def _is_default_deny(policy: NetworkPolicy, direction: Direction) -> bool:
 
 
 ADD_UP = Feature("policies-add-up", "several policies for one pod add up", (Dialect.FIRST_POLICY_ONLY,))
+TIER_NETWORKS = Feature("tier-networks", "networks, in rules of administrators", (Dialect.IGNORES_NETWORKS,))
 OF_ADMINISTRATORS: Sequence[Feature] = (
     Feature(
         "admin-tier",
@@ -89,6 +90,7 @@ OF_ADMINISTRATORS: Sequence[Feature] = (
     Feature("tier-pass", "Pass leaves it to the next tier", (Dialect.PASS_IS_ACCEPT, Dialect.PASS_IS_DENY)),
     Feature("tier-priorities", "policies of administrators by their priorities", (Dialect.PRIORITIES_REVERSED,)),
     Feature("tier-rules", "all rules of an administrators' policy count, in their order", (Dialect.FIRST_RULE_ONLY,)),
+    TIER_NETWORKS,
     Feature("tier-port-ranges", "ranges of ports, in rules of administrators", (Dialect.RANGE_FIRST_PORT,)),
 )
 """Of policies of administrators: features that no connection shows where none is tried."""

@@ -51,7 +51,7 @@ from auditor.run.service_plan import node_endpoints
 PATIENCE = 45.0
 NOT_ASKED_FOR = (
     "policies of administrators are for the whole cluster, other people's pods included; --admin-policies runs them, "
-    "where nothing else in the cluster matters, and so does audit run --lab"
+    "where nothing else in the cluster matters; so does --lab, on the lab"
 )
 
 

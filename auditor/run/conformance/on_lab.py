@@ -21,12 +21,11 @@ from auditor.model.snapshot import Service
 from auditor.model.verdict import Cell
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
+from auditor.run.conformance.confining import prepare_confined
 from auditor.run.conformance.prepared_scenarios import (
     PreparedScenario,
     apart_by_tiers,
     prepare_scenarios,
-    refuse_nothing,
-    skipped,
 )
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
@@ -37,9 +36,8 @@ from auditor.run.service_plan import node_endpoints
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""
 PREFIX = "{name}."
-NOT_TOGETHER = (
-    "policies of administrators are for a whole cluster, which scenarios share here; audit run --lab runs them"
-)
+RUN = "lab"
+"""What stands for a run's id in labels, which keep policies of administrators apart when all are scored together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +114,15 @@ async def conform_on_lab(
     scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: ProbingProgress
 ) -> Scorecard:
     """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node that no
-    scenario has, and where none of ``scenarios`` can be run.
+    scenario has.
     """
     began = time.monotonic()
-    scenarios, others = apart_by_tiers(scenarios)
-    left_out = skipped(others, NOT_TOGETHER)
-    refuse_nothing(scenarios, left_out)
-    prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)
+    plain, tiered = apart_by_tiers(scenarios)
+    prepared_scenarios = await apart(prepare_scenarios, plain, PREFIX)
+    through = tells_of_services(prepared_scenarios)
+    prepared_scenarios += prepare_confined(tiered, PREFIX, RUN, len(prepared_scenarios))
     _check_nodes(prepared_scenarios, options.enforcement)
     progress.phase("scenarios", len(prepared_scenarios))
-    through = tells_of_services(prepared_scenarios)
     gate = asyncio.Semaphore(LABS_PER_PROCESSOR * (os.cpu_count() or 1))
 
     async def run(prepared: PreparedScenario) -> ScenarioOutcome:
@@ -141,7 +138,7 @@ async def conform_on_lab(
     outcomes = [task.result() for task in running]
     scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"{options.subject} on the lab")
     seconds = {"scenarios": probed - began, "scoring": time.monotonic() - probed}
-    return replace(scored, seconds=seconds, facts=tuple(dict.fromkeys((*left_out, *without, *scored.facts))))
+    return replace(scored, seconds=seconds, facts=tuple(dict.fromkeys((*without, *scored.facts))))
 
 
 async def _run(

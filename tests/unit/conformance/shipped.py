@@ -9,7 +9,7 @@ from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.confining import prepare_confined, reaches_beyond
+from auditor.run.conformance.confining import prepare_confined
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 from tests.lab import scenarios
@@ -25,11 +25,9 @@ def prepared_scenarios() -> tuple[PreparedScenario, ...]:
 
 @cache
 def confined_scenarios() -> tuple[PreparedScenario, ...]:
-    """Those with policies of administrators that can be held to pods of their own, in run ``11111111``."""
+    """Those with policies of administrators, in run ``11111111``."""
     every = [scenarios.read(name) for name in scenarios.names()]
-    chosen = [
-        each for each in every if each.snapshot.admin_policies and not reaches_beyond(each.snapshot.admin_policies)
-    ]
+    chosen = [each for each in every if each.snapshot.admin_policies]
     return tuple(prepare_confined(chosen, "{name}.", "11111111", len(every)))
 
 

@@ -23,7 +23,7 @@ from auditor.policy.traits import admin_selects
 from auditor.probing.options import NoProgress
 from auditor.run.conformance.admin_kinds import at_free_priorities, in_served_kinds
 from auditor.run.conformance.admin_section import NOT_SERVED, one_default_each, plan_admin_section
-from auditor.run.conformance.confining import prepare_confined
+from auditor.run.conformance.confining import prepare_confined, reaches_beyond
 from auditor.run.conformance.on_cluster import ClusterConformanceOptions, conform_on_cluster
 from auditor.run.conformance.scenario_run import merged
 from tests.lab import scenarios
@@ -99,7 +99,9 @@ def test_confined_it_means_the_same_and_is_for_its_own_pods_alone(prepared):
     for policy in prepared.snapshot.admin_policies:
         assert not any(admin_selects(policy, others.namespaces, endpoint) for endpoint in others.endpoints)
         peers = [peer for way in Direction for rule in policy.rules(way) for peer in rule.peers]
-        asked = [(each.namespace_selector, each.pod_selector) for each in (policy, *peers)]
+        chosen = [each for each in (policy, *peers) if each.namespace_selector is not None]
+        assert len(chosen) == 1 + len(peers) or reaches_beyond([policy])
+        asked = [(each.namespace_selector, each.pod_selector) for each in chosen]
         for namespaces, pods in asked:
             assert (RUN_LABEL, RUN) in namespaces.match_labels
             assert pods.is_empty or (RUN_LABEL, RUN) in pods.match_labels
