@@ -17,7 +17,7 @@ from auditor.cli.help import SectionedCommand
 from auditor.model.words import pluralize
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.cluster.kubernetes.session.cleanup import Deletion
     from auditor.cluster.kubernetes.session.leftovers import Leftover, Leftovers
 

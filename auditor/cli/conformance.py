@@ -34,7 +34,7 @@ from auditor.report.registry import CONFORMANCE
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.model.scenario import Scenario
     from auditor.model.scorecard import Scorecard
     from auditor.report.progress import Progress

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
 CONNECTION = ("kubeconfig", "context", "impersonate", "request_timeout", "qps")
@@ -64,6 +64,6 @@ def read_connection(
     *, kubeconfig: str | None, context: str | None, impersonate: str | None, request_timeout: float | None, qps: float
 ) -> ConnectionOptions:
     """What the options say, as the adapter wants it."""
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
 
     return ConnectionOptions(kubeconfig, context, impersonate, request_timeout, qps)

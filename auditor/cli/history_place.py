@@ -11,7 +11,7 @@ from auditor.cli.parameters import NAMESPACE, OBJECT_NAME
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.cluster.kubernetes.history_ring import HistoryRing
     from auditor.history.codec import AnyRecord
     from auditor.history.store import Past, RecordType, Retention
@@ -55,7 +55,7 @@ def keep(
 
 
 def _ring(place: str, connection: ConnectionOptions | None, records: RecordType[AnyRecord]) -> HistoryRing[AnyRecord]:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.cluster.kubernetes.history_ring import HistoryRing
 
     found = RING.match(place)

@@ -25,7 +25,7 @@ from auditor.model.policy import NOT_EVALUATED
 from auditor.report.registry import LINT
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.model.addresses import IPAddress
     from auditor.model.lint import Suppression

@@ -22,7 +22,7 @@ from auditor.model.standing import FailOn
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.history.codec import AnyRecord
     from auditor.history.store import RecordType
     from auditor.history.suppressions import Accepted

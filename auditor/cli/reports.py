@@ -20,7 +20,7 @@ from auditor.model.words import pluralize
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.model.report import Report
     from auditor.run.live_plan import LiveOptions
     from auditor.run.planning import AuditOptions

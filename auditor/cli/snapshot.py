@@ -18,7 +18,7 @@ from auditor.model.words import pluralize
 from auditor.report.registry import all_formats
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
 
 

@@ -21,7 +21,7 @@ from auditor.model.workloads import KINDS
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.model.policy import NetworkPolicy
     from auditor.model.scenario import Scenario

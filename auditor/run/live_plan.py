@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from auditor.choice.choose import Bounds, Chosen, choose
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.meshes import PROXIED, proxied_pods
 from auditor.cluster.kubernetes.reading import LiveSnapshot

@@ -68,7 +68,7 @@ def netpol_cluster(  # noqa: PLR0913 - each is one thing to choose, by keyword
     of these pods, rather than one for all that no policy tells apart. ``shared``: a directory by which processes share
     audits. Once asked, raises ClusterError where there is no cluster, permission, image or room.
     """
-    from auditor.cluster.kubernetes.client.config import ConnectionOptions  # noqa: PLC0415 - when used
+    from auditor.cluster.kubernetes.client.options import ConnectionOptions  # noqa: PLC0415 - when used
     from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE  # noqa: PLC0415 - see above
     from auditor.testing.netpol import Netpol  # noqa: PLC0415 - see above
     from auditor.testing.on_cluster import ClusterOptions, cluster_backend  # noqa: PLC0415 - see above

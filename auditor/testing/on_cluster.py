@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
 from auditor.cluster.kubernetes.session.cleanup import delete_leftovers

@@ -35,7 +35,8 @@ FIELDS: Document = {"f:spec": {f"{name}-{number}": {} for number in range(12) fo
 """What every pod of a Deployment carries about who set which of its fields."""
 READ = """
 import asyncio, resource, sys, time
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.reading import read_cluster
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from auditor.cli.application import audit as command
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from tests.e2e import world
 from tests.e2e.auditing import audit, left_behind, run_arguments
 from tests.e2e.kubectl import Kubectl

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from auditor.cli.reports import write_reports
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.model.report import Report
 from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 from auditor.model.verdict import Result

@@ -13,8 +13,9 @@ from typing import Any, Generic
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import Record
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
 from auditor.cluster.kubernetes.client.listing import decode
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
 from auditor.history.codec import AnyRecord, compress, encode
 from auditor.history.store import TYPES, Past, RecordType, Retention, read_latest

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer, NotFoundError
 from auditor.cluster.kubernetes.report_objects import (
     ReportApi,

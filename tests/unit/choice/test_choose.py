@@ -11,7 +11,7 @@ import pytest
 from auditor.choice.choose import TIMES, Bounds, choose
 from auditor.choice.misreadings import misreadings
 from auditor.choice.world import World
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.diagnosis.admin_proof import NOT_CHOSEN
 from auditor.diagnosis.asked import Asked

@@ -48,6 +48,20 @@ print(code, [name for name in {heavy!r} if name in sys.modules], file=sys.stderr
     assert done.stderr == "0 []\n"
 
 
+def test_the_lab_is_not_made_to_wait_for_the_clients_of_a_cluster():
+    heavy = ("kubernetes", "aiohttp", "auditor.cluster.kubernetes.client.config")
+    script = f"""
+import sys
+from auditor.cli.application import run
+code = run(["run", "--lab", "demo", "--dry-run"])
+print(code, [name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False
+    )
+    assert done.stderr == "0 []\n"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_exists_under_its_name_and_has_help(name, capsys):
     assert import_module(f"auditor.cli.{name}").command.name == name

@@ -10,7 +10,7 @@ import pytest
 
 from auditor.cluster.kubernetes.admin_policies import PREFIX, RESOURCES, ServedKind, read_live_admin_policy
 from auditor.cluster.kubernetes.admin_policy_manifests import admin_policy_manifest
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL
 from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
 from auditor.cluster.kubernetes.session.leftovers import find_leftovers

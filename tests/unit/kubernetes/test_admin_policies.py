@@ -11,7 +11,8 @@ from aiohttp import web
 
 from auditor.cli.application import run
 from auditor.cluster.kubernetes.admin_policies import PREFIX, ServedKind, kind_at, read_live_admin_policy
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.session.changes import POLICIES, Changes
 from auditor.cluster.kubernetes.session.history import merged

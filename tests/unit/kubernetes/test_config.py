@@ -8,8 +8,9 @@ import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
 from auditor.cluster.kubernetes.client.kubeconfig import read_context
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.retry import Turns
 from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.model.errors import ClusterError, InputError, UsageError

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from auditor.cli.application import run
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.entries import with_entries
 from auditor.cluster.kubernetes.reading import manifest_text, read_cluster

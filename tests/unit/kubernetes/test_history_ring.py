@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from auditor.cli.application import audit
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
 from auditor.cluster.kubernetes import history_ring
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.history_ring import ROOM, within
 from auditor.history.codec import compress, encode
 from auditor.history.store import Retention

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.cluster.kubernetes.client.api_types import PodRecord, ServiceRecord
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.reading import manifest_text, read_cluster

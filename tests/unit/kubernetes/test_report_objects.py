@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from auditor.cli.application import audit
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
 from auditor.cli.reports import scope_of, write_reports
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.model.report_scope import NARROWING, WHOLE_CLUSTER, WIDENING, ReportScope
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result

@@ -5,7 +5,8 @@ import socket
 import pytest
 from aiohttp import web
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.client.server import (
     AdmissionError,
     ApiServer,

@@ -11,7 +11,7 @@ import pytest
 
 from auditor.cli.exit_codes import of_report
 from auditor.cluster.kubernetes import live as cluster_module
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.live import LiveCluster
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest, Protocol

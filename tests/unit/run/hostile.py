@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.live import LiveCluster
 from auditor.model.ports import PortRequest, Protocol
 from auditor.probing.options import NoProgress, ProbingOptions

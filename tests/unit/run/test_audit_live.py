@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import ClusterError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.probe_pods.choice import Mode
 from auditor.report.preflight_as_table import describe

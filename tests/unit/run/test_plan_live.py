@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.cluster.kubernetes.preflight.meshes import PROXIED
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier

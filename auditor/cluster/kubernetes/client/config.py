@@ -23,22 +23,10 @@ from kubernetes.aio.config import ConfigException, incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from auditor.cluster.kubernetes.client.kubeconfig import ContextConfig, read_context
+from auditor.cluster.kubernetes.client.options import ConnectionOptions
 from auditor.model.errors import ClusterError, UsageError, system_reason
 
 IN_CLUSTER = "in-cluster"
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """What a user can say about the connection. ``request_timeout`` is in seconds, None for no limit; ``qps`` in
-    requests per second.
-    """
-
-    kubeconfig: str | None = None
-    context: str | None = None
-    impersonate: str | None = None
-    request_timeout: float | None = 30.0
-    qps: float = 50.0
 
 
 @dataclass(frozen=True, slots=True)
