@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from auditor.cluster.kubernetes.session.leftovers import NAMED_DEFAULT
-from auditor.model.admin_policy import HIGHEST_PRIORITY, LOWEST_PRIORITY, Action, AdminPolicy, AdminTier
+from auditor.model.admin_policy import HIGHEST_PRIORITY, LOWEST_PRIORITY, NAMED_DEFAULT, Action, AdminPolicy, AdminTier
 
 NEW, OLD = "ClusterNetworkPolicy", "AdminNetworkPolicy"
 

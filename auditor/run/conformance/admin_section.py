@@ -16,8 +16,7 @@ from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups
 from auditor.cluster.kubernetes.preflight.permissions import Right, as_rules, missing_in_cluster
-from auditor.cluster.kubernetes.session.leftovers import NAMED_DEFAULT
-from auditor.model.admin_policy import LOWEST_PRIORITY, AdminPolicy, AdminTier
+from auditor.model.admin_policy import LOWEST_PRIORITY, NAMED_DEFAULT, AdminPolicy, AdminTier
 from auditor.model.errors import ClusterError
 from auditor.model.scenario import Scenario
 from auditor.model.words import pluralize

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL
-from auditor.cluster.kubernetes.session.leftovers import NAMED_DEFAULT
-from auditor.model.admin_policy import AdminPeer, AdminPolicy, AdminRule
+from auditor.model.admin_policy import NAMED_DEFAULT, AdminPeer, AdminPolicy, AdminRule
 from auditor.model.labels import Labels, LabelSelector
 from auditor.model.policy import Direction
 from auditor.model.scenario import Scenario

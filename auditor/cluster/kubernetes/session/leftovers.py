@@ -27,6 +27,7 @@ from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups
 from auditor.cluster.kubernetes.reading import read_namespace
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, server_time
 from auditor.cluster.kubernetes.session.scratch_namespaces import is_named_after, namespace_prefix
+from auditor.model.admin_policy import NAMED_DEFAULT
 from auditor.model.errors import ClusterError
 from auditor.parsing.admin_policy import GROUP
 
@@ -42,9 +43,6 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
 ``audit conformance`` have namespaces of their own, and policies of administrators, whose path depends on the version
 that is served."""
 OF_ADMINISTRATORS = frozenset(RESOURCES.values())
-
-NAMED_DEFAULT = "BaselineAdminNetworkPolicy"
-"""The kind of which a cluster has one at most, under this name."""
 
 Place = tuple[str, str]
 """A namespace and a run."""
