@@ -17,15 +17,15 @@ ABOUT_CREDENTIALS = ("it gave no token and no certificate",)
 
 def texts(path):
     """The texts in a module that people may read: of more than one word and no docstring, or a word to be counted."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documentation = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    documentation = {node.value for node in nodes if isinstance(node, ast.Expr)}
     counted = {
         word
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and "pluralize" in ast.dump(node.func)
+        for node in nodes
+        if isinstance(node, ast.Call) and "pluralize" in getattr(node.func, "id", getattr(node.func, "attr", ""))
         for word in node.args
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in documentation:
             continue
         if (" " in node.value or node in counted) and node.value not in ABOUT_CREDENTIALS:
