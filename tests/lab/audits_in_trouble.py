@@ -3,7 +3,6 @@ found.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from auditor.run.sources import load_scenario
 from tests.lab.lab_rig import ROOT
+from tests.lab.troubled_lab import users_of
 from tests.unit.cli.audit_process import environment
 
 LOOKS = 3000
@@ -75,7 +75,8 @@ class Trouble:
 
     def leaves_nothing(self):
         """Whether, after a bounded wait, none of its processes and network namespaces is left."""
-        return until(lambda: not self.processes()) and until(lambda: not _users_of(self.networks))
+        ended = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return until(lambda: not self.processes()) and until(lambda: not users_of(self.networks, ended))
 
 
 @contextmanager
@@ -112,13 +113,3 @@ def _fib(pid):
     with suppress(OSError):
         return Path(f"/proc/{pid}/net/fib_trie").read_text()
     return ""
-
-
-def _users_of(networks):
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                if str((entry / "ns/net").readlink()) in networks:
-                    found.add(int(entry.name))
-    return found

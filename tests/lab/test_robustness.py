@@ -26,6 +26,7 @@ from auditor.run.planning import AuditOptions
 from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, agent_at, trouble
 from tests.lab.lab_rig import INGRESS, NODES, ROOT, TCP, UDP, deny, world
+from tests.lab.troubled_lab import net_of, users_of
 from tests.marking import slow
 from tests.unit.cli.audit_process import environment
 
@@ -93,6 +94,19 @@ def test_an_agent_lost_in_the_main_pass_makes_its_cells_inconclusive(harm, selec
     assert all(any(words in reason for words in said) for reason in reasons), reasons
     assert not [cell for cell in report["cells"] if cell not in cells and cell["result"] == "inconclusive"]
     assert run.leaves_nothing()
+
+
+def test_who_came_after_the_end_is_nothing_that_it_left():
+    """The kernel gives the number of a network namespace that is gone to the next one, whoever makes that."""
+    ended = time.clock_gettime(time.CLOCK_BOOTTIME)
+    time.sleep(2 / os.sysconf("SC_CLK_TCK"))
+    with subprocess.Popen(["sleep", "60"]) as later:
+        here, other = net_of(os.getpid()), later.pid
+        found, found_later = users_of({here}, ended), users_of({here}, float("inf"))
+        later.kill()
+    assert os.getpid() in found
+    assert other not in found
+    assert other in found_later
 
 
 MOMENTS = [random.Random(number).uniform(0.0, 2.6) for number in range(10)]

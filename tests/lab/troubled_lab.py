@@ -113,16 +113,17 @@ class TroubledLab:
         """The processes of the lab that are still there, some time after its end."""
         ended = time.clock_gettime(time.CLOCK_BOOTTIME)
         deadline = time.monotonic() + GONE_WITHIN
-        while (found := self._users(ended)) and time.monotonic() < deadline:
+        while (found := users_of(self.networks, ended)) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
-    def _users(self, ended: float) -> list[int]:
-        """Whoever is in the lab's network namespaces and was there before its end: a later lab's may be called by the
-        same numbers.
-        """
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in pids if net_of(pid) in self.networks and _started(pid) < ended]
+
+def users_of(networks: set[str], ended: float) -> list[int]:
+    """Whoever is in ``networks`` and was there before their lab's end, in seconds since the machine began: a later
+    lab's, and anybody's pods, may be called by the same numbers.
+    """
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if net_of(pid) in networks and _started(pid) < ended]
 
 
 def _readlink(path: str | Path) -> str:
