@@ -1,7 +1,7 @@
 # Every target does its own set-up: a virtual environment from requirements.lock and, when root on Debian, the packages the lab needs.
 # On a terminal it asks before it installs packages; YES=1 says yes, YES=0 no. Without a terminal it installs them, and says so.
 PYTHON := .venv/bin/python
-WORKERS ?= 6
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help e2e-all e2e-kube-router demo test test-slow lint lab-matrix lab-matrix-all lab-trouble bench bench-brief bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
