@@ -83,6 +83,8 @@ one in three.
 """
 SECOND_LOOKS = 6
 """How often it is tried to have silence that stands for a denial met often enough."""
+FURTHER_ENDINGS = 2
+"""How often the probing ends again where so much got lost meanwhile that it has to be met more often."""
 SECOND_SECONDS = 0.65
 """How long the first of these lasts, where answers come quickly enough and the timeout is no shorter."""
 FEW_RELAPSES = 20
@@ -184,6 +186,7 @@ class _ProbeRun:
         self._in_force = 0.0
         self._rounds = 0
         self._waited = 0.0
+        self._silences_met = 0
         self.first_moments = FirstMoments()
 
     async def run(self) -> None:
@@ -201,7 +204,7 @@ class _ProbeRun:
             await self._trace_lost_datagrams()
         await self._retest_one_way_leaks()
         await self._count_datagrams()
-        await self._end()
+        await self._conclude()
 
     async def look_at(self, newcomers: asyncio.Task[FirstMoments]) -> None:
         """Wait for what newcomers show."""
@@ -252,6 +255,15 @@ class _ProbeRun:
             calls = Calls(at_ends, of_protocols, across, by_volunteers=helping)
             await self._probe_rounds.fire("controls patiently", (), 2 * timeout, calls)
         await self._probe_rounds.wait_for_contacts(self._unheard, probed)
+
+    async def _conclude(self) -> None:
+        """End; once more where what got lost meanwhile asks for silence to be met more often than it was."""
+        await self._end()
+        for _ in range(FURTHER_ENDINGS):
+            if self._denials.silences <= self._silences_met or not await self._look_again():
+                return
+            await self._trace_lost_datagrams()
+            await self._end()
 
     async def _computed(self, work: Callable[[], Result]) -> Result:
         """What ``work``, which goes through all cells, returns."""
@@ -395,6 +407,7 @@ class _ProbeRun:
                 if turn < times
             ]
             if not cells:
+                self._silences_met = self._denials.silences
                 return look > 0
             await self._again("trying silence again", cells, FIRST_PAUSE, seconds)
             leaks = [
@@ -407,6 +420,7 @@ class _ProbeRun:
             for _ in range(self._options.retests):
                 await self._again("retesting", leaks, FIRST_PAUSE)
             seconds = 2 * self._options.timeout
+        self._silences_met = self._denials.silences
         return True
 
     def _silences_missing(self) -> dict[Cell, int]:

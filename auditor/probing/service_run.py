@@ -33,6 +33,10 @@ WAITING = 0.5
 LEAST_SILENCES = 3
 MOST_ROUNDS = 40
 """Rounds in which what differs is tried again, however long nothing settles."""
+LOOKS = 4
+"""Rounds in which silence is met again, in each of ``ENDINGS``: a machine that is busy may keep an agent from one."""
+ENDINGS = 3
+"""How often the probing ends where so much gets lost meanwhile that silence has to be met more often."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.8
 
@@ -101,9 +105,7 @@ class _ServiceRun:
         await self._wait_until_translated()
         await self._fire(list(self._tries), self._options.timeout)
         await self._retest()
-        await self._look_again()
-        await self._trace()
-        await self._end()
+        await self._conclude()
         return self._outcome()
 
     @property
@@ -192,22 +194,45 @@ class _ServiceRun:
         """How often silence must be met where it stands for a denial."""
         return max(LEAST_SILENCES, tries_needed(in_vain(self._pool.losses)))
 
-    async def _look_again(self) -> None:
-        """Meet silence that stands for a denial as often as the loss of packets demands."""
-        needed = self._silences
-        # A machine that is busy may keep an agent from one turn or another.
-        for _ in range(2 * needed):
-            silent = [
-                cell
-                for cell, ones in self._results.items()
-                if 0 < sum(one.silent for one in ones) < needed and (ones[-1].silent or ones[-1].answer is Answer.ERROR)
-            ]
-            if not silent:
+    def _silences_missing(self, needed: int) -> dict[ServiceCell, int]:
+        """How often each connection whose silence stands for a denial is to be tried once more, where silence has to
+        be met as often as ``needed``.
+        """
+        missing = {}
+        for cell, ones in self._results.items():
+            silent = sum(one.silent for one in ones)
+            if 0 < silent < needed and (ones[-1].silent or ones[-1].answer is Answer.ERROR):
+                missing[cell] = needed - silent
+        return missing
+
+    async def _conclude(self) -> None:
+        """Meet silence often enough, and end; once more where what got lost meanwhile asks for more of it."""
+        for _ in range(ENDINGS):
+            needed = await self._look_again()
+            await self._trace()
+            await self._end()
+            if self._silences <= needed:
+                return
+
+    async def _look_again(self) -> int:
+        """Meet silence that stands for a denial as often as the loss of packets demands, over as many sockets; how
+        often that was in the end.
+        """
+        for _ in range(LOOKS):
+            missing = self._silences_missing(self._silences)
+            if not missing:
                 break
+            turns = range(max(missing.values()))
+            silent = [cell for turn in turns for cell, times in missing.items() if turn < times]
             await self._fire(silent, self._options.timeout, FIRST_PAUSE)
-            leaks = [cell for cell in silent if self._results[cell][-1].answer is Answer.ALLOWED]
+            leaks = [
+                cell
+                for cell, times in missing.items()
+                if any(one.answer is Answer.ALLOWED for one in self._results[cell][-times:])
+            ]
             for _ in range(self._options.retests if leaks else 0):
                 await self._fire(leaks, self._options.timeout, FIRST_PAUSE)
+        return self._silences
 
     async def _trace(self) -> None:
         """What arrived where it ought not to is allowed, whatever became of the answer."""

@@ -19,6 +19,7 @@ TOLD = {
     Result.MISDELIVERED: ("misdelivered", "misdelivered"),
     Result.UNSTABLE: ("unstable", "unstable"),
 }
+NOT_TRANSLATED = "See whether kube-proxy, or what stands in for it, runs on the nodes concerned, and run again."
 
 
 def wrong_through_services(seen: ServicesSeen | None) -> list[str]:
@@ -60,9 +61,10 @@ def why_unheard_through_services(seen: ServicesSeen | None) -> list[tuple[str, s
         return [("why", "no Service could be tried: the facts below say why"), ("advice", "Fix that and run again.")]
     reason, count = Counter(each.observation.outcome for each in seen.unheard).most_common(1)[0]
     of = pluralize(len(seen.unheard), "connection")
+    untranslated = reason.startswith("nothing that goes ")
     return [
         ("why", f"{count:,} of {of} through Services without a verdict: {in_words(reason)}"),
-        ("advice", "See whether kube-proxy, or what stands in for it, runs on the nodes concerned, and run again."),
+        ("advice", NOT_TRANSLATED if untranslated else "Look into that and run again."),
     ]
 
 

@@ -17,6 +17,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing import probe_run, session
 from auditor.probing import supervised_agent as agent
+from auditor.probing.agent_pool import LOSS_SECONDS
 from auditor.probing.disruptions import in_vain, tries_needed
 from auditor.probing.options import ProbingOptions
 from auditor.probing.probe_run import CONFIRMATIONS
@@ -750,3 +751,19 @@ async def test_what_connects_counts_where_only_the_pods_own_attempt_was_dropped(
     cells = with_other_peoples(world, listens=False)
     outcome = await world.probe(cells)
     assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
+
+
+async def test_silence_is_met_more_often_where_the_last_round_shows_that_packets_get_lost():
+    world = World(2, only(THERE, TIMEOUT))
+
+    class LosingLate(Recorder):
+        def phase(self, name, attempts):
+            super().phase(name, attempts)
+            if name == "controls":
+                world.loss = {site.name: (200, 30) for site in world.sites}
+
+    options = replace(SWIFT, timeout=LOSS_SECONDS)
+    outcome = await world.probe(expected=denied_there, options=options, progress=LosingLate())
+    seen = outcome.observations[THERE]
+    assert seen.verdict is Observed.DROPPED, seen
+    assert seen.attempts > SILENCES

@@ -11,6 +11,7 @@ from auditor.model.service_seen import ServiceCell, Way
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Observed, Verdict
 from auditor.probing.attempts import Answer, AttemptId, AttemptResult, by_way_of
+from auditor.probing.batches import Loss
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.service_routes import Proof, ServiceTry, Translating
 from auditor.probing.service_run import _ServiceRun
@@ -158,3 +159,36 @@ async def test_a_datagram_that_arrived_got_through_though_its_answer_did_not():
     assert (seen.verdict, seen.outcome) == (Observed.ALLOWED, "reply-lost")
     seen, _ = await outcome(script, cell, arrived={lost.attempt_id: False})
     assert seen.verdict is Observed.DROPPED
+
+
+class LosingPool(Pool):
+    """As Pool; from round ``since`` on so much has been lost that silence has to be met more often."""
+
+    def __init__(self, script, since):
+        super().__init__(script)
+        self.since = since
+
+    async def fire(self, attempts, seconds):
+        results = await super().fire(attempts, seconds)
+        self.losses = (Loss(200, 30),) if self.round >= self.since else ()
+        return results
+
+
+@pytest.mark.parametrize("since", range(1, 9))
+async def test_silence_is_met_more_often_whenever_it_shows_that_packets_get_lost(since):
+    one = ServiceTry(CELL, Verdict.DENIED, WEB, DB)
+    run = _ServiceRun([one], [proof_of(one)], LosingPool(proven(), since), OPTIONS, NoProgress())
+    seen = (await run.run()).observations[CELL]
+    assert seen.verdict is Observed.DROPPED, seen
+    assert seen.attempts >= (4 if run._pool.round >= since else 3)
+
+
+async def test_silence_that_could_not_be_met_more_often_says_nothing():
+    def at_first(attempt, number):
+        return ANSWERED if attempt.source == "node/n0" else SILENT if number < 5 else FAILED
+
+    one = ServiceTry(CELL, Verdict.DENIED, WEB, DB)
+    pool = LosingPool(at_first, 5)
+    seen = (await _ServiceRun([one], [proof_of(one)], pool, OPTIONS, NoProgress()).run()).observations[CELL]
+    assert seen.verdict is Observed.INCONCLUSIVE
+    assert "could be tried" in seen.outcome

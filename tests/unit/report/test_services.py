@@ -118,7 +118,14 @@ def test_why_a_run_is_inconclusive_for_services_alone_stands_at_the_top():
         "why",
         "1 of 1 connection through Services without a verdict: nothing was answered on node n",
     )
+    assert labelled_lines(plain)[1] == ("advice", "Look into that and run again.")
     assert labelled_lines(seen())[0][1].startswith("no Service could be tried")
+
+
+def test_kube_proxy_is_suspected_where_nothing_was_translated_and_nowhere_else():
+    why = "nothing that goes through a Service on node n was answered over IPv4"
+    untranslated = replace(UNHEARD, observation=replace(UNHEARD.observation, outcome=why))
+    assert "kube-proxy" in labelled_lines(seen(untranslated))[1][1]
 
 
 def test_who_asked_for_news_is_told_the_cause_of_what_goes_wrong_through_services():
