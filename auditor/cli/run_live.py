@@ -128,7 +128,8 @@ def _intentions(intended: LivePlan, *, in_place: bool) -> list[str]:
     if not in_place and left:
         number, reason = pluralize(len(left), "kind"), next(iter(intended.absent.values()))
         left = [f"would leave out {number} of audited pods, {in_brief(list(intended.absent), MOST_LEFT_OUT)}: {reason}"]
-    return [*filter(None, told), *left, *intended.remarks]
+    draw = [] if intended.draw is None else [intended.draw.ahead]
+    return [*filter(None, told), *left, *draw, *intended.remarks]
 
 
 def _creating(probe: ProbePod) -> str:

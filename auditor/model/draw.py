@@ -43,9 +43,14 @@ class Draw:
         return replace(self, before=self.before.union(*before), runs=self.runs + len(before))
 
     def __str__(self) -> str:
+        return self._told("this run had" if self.runs == 1 else f"{self.runs} runs had")
+
+    @property
+    def ahead(self) -> str:
+        """The same of a run that is yet to come."""
+        return self._told("would have")
+
+    def _told(self, having: str) -> str:
         of_many = f"draw {self.seed % self.of + 1} of {self.of} (--seed {self.seed})"
-        runs = "this run" if self.runs == 1 else f"{self.runs} runs"
         where = pluralize(len(self.places), "place (a workload on a node)", "places (workloads on nodes)")
-        return (
-            f"{of_many}: {runs} had a probe pod at {len(self.tried):,} of {where} where policies isolate audited pods"
-        )
+        return f"{of_many}: {having} a probe pod at {len(self.tried):,} of {where} where policies isolate audited pods"
