@@ -22,7 +22,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Probe pods": (
         *("max_probe_pods", "max_connections", "coverage", "everything"),
-        *("per_node", "all_pods", "in_place", "sample", "image", "start_seconds", "accept"),
+        *("one_per_class", "per_node", "all_pods", "in_place", "sample", "image", "start_seconds", "accept"),
     ),
     "Report": (
         *("output", "output_file", "verbose", "full", "expand"),

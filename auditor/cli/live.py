@@ -20,6 +20,7 @@ from auditor.model.probe_pod import MAX_PROBE_PODS
 from auditor.model.snapshot import Endpoint, EndpointKind
 
 if TYPE_CHECKING:
+    from auditor.probe_pods.choice import Mode
     from auditor.run.live_plan import LiveOptions
 
 EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})\Z")
@@ -29,6 +30,7 @@ LIVE_ONLY = frozenset(
         "namespaces",
         "all_namespaces",
         "selector",
+        "one_per_class",
         "per_node",
         "all_pods",
         "in_place",
@@ -89,6 +91,12 @@ OPTIONS: Sequence[Decorator] = (
         "-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."
     ),
     click.option(
+        "--one-per-class",
+        is_flag=True,
+        help="One probe pod for all pods that no policy can tell apart, and no second one where policies have a say in "
+        "what these send each other.",
+    ),
+    click.option(
         "--per-node",
         is_flag=True,
         help="Create probe pods on every node where policies isolate pods, for each direction.",
@@ -96,7 +104,7 @@ OPTIONS: Sequence[Decorator] = (
     click.option(
         "--all-pods",
         is_flag=True,
-        help="One probe pod for every audited pod, rather than one for all pods that no policy can tell apart.",
+        help="One probe pod for every audited pod, rather than one or two for all pods that no policy can tell apart.",
     ),
     click.option(
         "--in-place",
@@ -192,14 +200,14 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
     """
     from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
     from auditor.policy.selection import parse_selector
-    from auditor.probe_pods.choice import Mode
     from auditor.run.live_plan import LiveOptions
 
     check_scope(given["namespaces"], all_namespaces=given["all_namespaces"])
     if not given["namespaces"] and not given["all_namespaces"]:
         raise UsageError(f"say what to audit: -n NAMESPACE, or -A for all namespaces{instead}")
-    if given["per_node"] and given["all_pods"]:
-        raise UsageError("--per-node and --all-pods exclude each other: leave one out")
+    modes = [_flag(name) for name in ("one_per_class", "per_node", "all_pods") if given[name]]
+    if len(modes) > 1:
+        raise UsageError(f"{modes[0]} and {modes[1]} exclude each other: leave one out")
     _check_choice(given)
     if given["sample"] and (given["all_pods"] or given["per_node"] or not given["in_place"]):
         raise UsageError("--sample says how many pods --in-place joins: give both, without --all-pods and --per-node")
@@ -207,7 +215,7 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
         connection=read_connection(**{name: given[name] for name in CONNECTION}),
         namespaces=tuple(dict.fromkeys(given["namespaces"])),
         selector=None if given["selector"] is None else parse_selector(given["selector"]),
-        mode=Mode.PER_NODE if given["per_node"] else Mode.ALL_PODS if given["all_pods"] else Mode.ONE_PER_CLASS,
+        mode=_mode(given),
         in_place=given["in_place"],
         sample=given["sample"] or 0,
         night=datetime.now(UTC).toordinal() if given["seed"] is None else given["seed"],
@@ -224,12 +232,27 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
     return options, ("audit", "run", *_again(given))
 
 
+def _mode(given: Mapping[str, Any]) -> Mode:
+    """How many probe pods. What joins pods leaves traces in each of them, so one for a class is enough unless asked."""
+    from auditor.probe_pods.choice import Mode
+
+    if given["per_node"]:
+        return Mode.PER_NODE
+    if given["all_pods"]:
+        return Mode.ALL_PODS
+    return Mode.ONE_PER_CLASS if given["one_per_class"] or given["in_place"] else Mode.TWO_PER_CLASS
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _check_choice(given: Mapping[str, Any]) -> None:
     """Raise UsageError where something is to be chosen, and all of it to be there as well."""
     wide = [name for name in ("everything", "per_node", "all_pods", "in_place") if given[name]]
     narrow = [name for name in ("max_connections", "coverage") if given[name] is not None]
     if wide and narrow:
-        one, other = (f"--{name[0].replace('_', '-')}" for name in (narrow, wide))
+        one, other = (_flag(name[0]) for name in (narrow, wide))
         raise UsageError(f"{one} chooses what notices most, {other} asks for more than that: leave one out")
 
 
@@ -246,6 +269,7 @@ def _again(given: Mapping[str, Any]) -> list[str]:
         words += ["-n", namespace]
     words += ["-A"] if given["all_namespaces"] else []
     words += ["-l", given["selector"]] if given["selector"] else []
+    words += ["--one-per-class"] if given["one_per_class"] else []
     words += ["--per-node"] if given["per_node"] else []
     words += ["--all-pods"] if given["all_pods"] else []
     words += ["--in-place"] if given["in_place"] else []

@@ -18,7 +18,7 @@ from auditor.model.errors import UsageError
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.probe_pod import ProbePod
-from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.workloads import workload_name
 from auditor.policy.doubt import may_select
 from auditor.policy.matrix import ExpectedMatrix
@@ -39,8 +39,10 @@ class Mode(StrEnum):
     """How many probe pods an identity class gets."""
 
     ONE_PER_CLASS = "one-per-class"
+    TWO_PER_CLASS = "two-per-class"
+    """One, and a second one where policies have a say in what its pods send each other."""
     PER_NODE = "per-node"
-    """And as many more as put one on every node, for each direction in which pods of that node are isolated."""
+    """Those, and as many more as put one on every node, for each direction in which pods of that node are isolated."""
     ALL_PODS = "all-pods"
     """One for each audited pod; the others still by class."""
 
@@ -57,7 +59,7 @@ class ProbeRequest:
 
     namespaces: tuple[str, ...] = ()
     selector: LabelSelector | None = None
-    mode: Mode = Mode.ONE_PER_CLASS
+    mode: Mode = Mode.TWO_PER_CLASS
     usable_nodes: Collection[str] | None = None
     avoid: Mapping[str, Sequence[LabelSelector]] = field(default_factory=dict, hash=False)
     closed: Collection[str] = ()
@@ -147,12 +149,10 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
         unknown = (number for number, policy in enumerate(snapshot.unknown) if may_select(policy, endpoint))
         groups.setdefault((matrix.class_of(endpoint.name), *unknown), []).append(endpoint)
     classes = []
-    for number, ((identity, *_), members) in enumerate(groups.items()):
+    for number, members in enumerate(groups.values()):
         isolated = isolated_at.of(members[0])
         audited = tuple(filter(request.audits, members))
-        classes.append(
-            PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity))
-        )
+        classes.append(PodClass(number, tuple(members), audited, isolated, len(members) > 1 and bool(isolated)))
     return classes
 
 
@@ -176,14 +176,6 @@ class Isolation:
         return frozenset(found)
 
 
-def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
-    verdicts = (
-        matrix.class_verdicts(identity, identity, family)
-        for family in matrix.representative(identity).families or Family
-    )
-    return any(pair.allowed != matrix.port_atoms.everything for pair in verdicts)
-
-
 def put_in_place(
     snapshot: Snapshot, request: ProbeRequest, classes: Sequence[PodClass], models: Models, selectors: PodSelectors
 ) -> tuple[tuple[ProbePod, ...], dict[int, list[str]]]:
@@ -196,7 +188,7 @@ def put_in_place(
         ((one, model) for one in classes for model in models.of_class[one.number]), key=lambda pair: pair[1].name
     )
     placed = [model if request.can_use(model.node) else replace(model, node="") for _, model in chosen]
-    names = unique_names(placed, by_node=request.mode is not Mode.ONE_PER_CLASS)
+    names = unique_names(placed, by_node=request.mode in {Mode.PER_NODE, Mode.ALL_PODS})
     probe_pods = []
     given: dict[tuple[int, str], str] = {}
     for (pod_class, model), place, name in zip(chosen, placed, names, strict=True):

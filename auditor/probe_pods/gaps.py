@@ -26,8 +26,8 @@ def listed(names: Iterable[str]) -> str:
 
 
 def traffic_within_classes(classes: Sequence[PodClass], names: dict[int, str]) -> Iterator[str]:
-    """About ``classes`` of which one probe pod, called by ``names``, stands for pods that can't all reach
-    each other.
+    """About ``classes`` of which one probe pod, called by ``names``, stands for pods whose traffic with each other is
+    up to policies.
     """
     if classes:
         pods = listed(f"the {len(one.members)} pods of {names[one.number]}" for one in classes)

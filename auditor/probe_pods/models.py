@@ -30,15 +30,15 @@ class PodClass:
     apart from the rest.
 
     ``number`` counts these. ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are
-    the directions in which policies isolate the members; ``denies_itself`` says that not all traffic between different
-    members is allowed. It is one of so many classes that take ``turns``.
+    the directions in which policies isolate the members; ``decided_within`` says that what different members send each
+    other is up to policies. It is one of so many classes that take ``turns``.
     """
 
     number: int
     members: tuple[Endpoint, ...]
     audited: tuple[Endpoint, ...]
     isolated: frozenset[Direction]
-    denies_itself: bool
+    decided_within: bool
     turns: int = 1
 
 
@@ -202,10 +202,10 @@ class Models:
         return min((option for option in options if pairs_of(*option) & missing), key=rank, default=None)
 
     def _lacks_second(self, pod_class: PodClass) -> bool:
-        return bool(pod_class.denies_itself and pod_class.audited and len(self.of_class[pod_class.number]) == 1)
+        return bool(pod_class.decided_within and pod_class.audited and len(self.of_class[pod_class.number]) == 1)
 
     def lacking_second(self) -> list[PodClass]:
-        """The classes whose traffic between different members is audited, not all allowed, and not tested by their one
+        """The classes whose traffic between different members is audited, up to policies, and not tested by their one
         model.
         """
         return [pod_class for pod_class in self._classes if self._lacks_second(pod_class)]

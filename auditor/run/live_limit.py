@@ -57,8 +57,7 @@ def check_number(probes: Sequence[ProbePod], request: ProbeRequest, limit: int, 
     """Raise LimitError where ``probes``, which ``request`` needs, are more than ``limit``."""
     if len(probes) > limit:
         namespaces = len({probe.namespace for probe in probes})
-        why = _asked_for(request.mode) if request.mode in OPTIONS else f"{TOLD_APART}; {MORE}"
-        raise LimitError(_too_many(_size(f"{len(probes):,}", namespaces, in_place=in_place), limit, why))
+        raise LimitError(_too_many(_size(f"{len(probes):,}", namespaces, in_place=in_place), limit, _why(request.mode)))
 
 
 def _size(number: str, namespaces: int, *, in_place: bool) -> str:
@@ -68,6 +67,12 @@ def _size(number: str, namespaces: int, *, in_place: bool) -> str:
 
 def _too_many(what: str, limit: int, why: str, times: int = 1) -> str:
     return f"{what}, more than {f'{times} times ' if times > 1 else ''}--max-probe-pods {limit}: {why}"
+
+
+def _why(mode: Mode) -> str:
+    if mode is Mode.TWO_PER_CLASS:
+        return f"a second one shows what pods of one group send each other; leave it out by --one-per-class, or {MORE}"
+    return _asked_for(mode) if mode in OPTIONS else f"{TOLD_APART}; {MORE}"
 
 
 def _asked_for(mode: Mode) -> str:

@@ -46,16 +46,16 @@ class LiveOptions:
     turns as models of probe pods; None: always those that tell most. ``intent`` is what the policies of the whole
     cluster are to mean.
 
-    Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
-    there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
-    are chosen, too, where either is given. ``services``: Services are made in front of probe pods. ``dns``: they
+    Where one or two probe pods for each class would be too many, as few are chosen as notice the share ``coverage`` of
+    what there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``.
+    They are chosen, too, where either is given. ``services``: Services are made in front of probe pods. ``dns``: they
     look names up. ``reach``: Services of the cluster's own, ``NAMESPACE/NAME``, to look up and connect to.
     """
 
     connection: ConnectionOptions
     namespaces: tuple[str, ...] = ()
     selector: LabelSelector | None = None
-    mode: Mode = Mode.ONE_PER_CLASS
+    mode: Mode = Mode.TWO_PER_CLASS
     in_place: bool = False
     sample: int = 0
     night: int = 0
@@ -120,6 +120,8 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
     if options.sample:
         request = replace(request, mode=Mode.ALL_PODS)
     choice = choose_probe_pods(workloads, matrix, request)
+    if len(choice.probe_pods) > options.max_probe_pods and _may_be_chosen(request, options):
+        return _chosen_plan(live, options, request)
     joined = _Joined.of(live, choice.probe_pods, request, closed) if options.in_place else _Joined()
     remarks = choice.uncovered
     if options.sample:
@@ -210,11 +212,15 @@ def _scope(workloads: Snapshot, probes: Iterable[ProbePod], request: ProbeReques
 
 
 def _is_chosen(workloads: Snapshot, request: ProbeRequest, options: LiveOptions) -> bool:
-    """Whether what to create is chosen by what it notices."""
-    if options.everything or options.in_place or request.mode is Mode.ALL_PODS:
+    """Whether what to create is chosen by what it notices, as far as that can be told without comparing classes."""
+    if not _may_be_chosen(request, options):
         return False
     asked = options.coverage is not None or options.max_connections is not None
     return asked or exceeds(workloads, options.max_probe_pods)
+
+
+def _may_be_chosen(request: ProbeRequest, options: LiveOptions) -> bool:
+    return not (options.everything or options.in_place or request.mode is Mode.ALL_PODS)
 
 
 def _chosen_plan(live: LiveSnapshot, options: LiveOptions, request: ProbeRequest) -> LivePlan:

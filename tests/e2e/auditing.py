@@ -54,11 +54,17 @@ def audit(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def run_arguments(image: str, *more: str, namespace: str = world.PROD) -> tuple[str, ...]:
-    """What the suite calls ``audit`` with for a whole run on the shop, or on another ``namespace``."""
+MODES = frozenset({"--one-per-class", "--per-node", "--all-pods", "--in-place"})
+
+
+def run_arguments(image: str, *more: str, namespace: str = world.PROD, seconds: bool = False) -> tuple[str, ...]:
+    """What the suite calls ``audit`` with for a whole run on the shop, or on another ``namespace``; with the
+    ``seconds`` of pods alike that a run has by itself.
+    """
     # Dialects that are slow leave new pods open, and further probe pods take time: both are for those who ask for it.
     bearing = () if "--late-isolation" in more else ("--late-isolation", "60")
-    return ("run", "-n", namespace, "--image", image, "-o", "json", "-q", *bearing, *more)
+    mode = () if seconds or not MODES.isdisjoint(more) else ("--one-per-class",)
+    return ("run", "-n", namespace, "--image", image, "-o", "json", "-q", *mode, *bearing, *more)
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,10 @@ class Audited:
         }
 
 
-def run_audit(kubectl: Kubectl, image: str, *more: str, namespace: str = world.PROD) -> Audited:
-    """Audit the shop, or another ``namespace``."""
+def run_audit(kubectl: Kubectl, image: str, *more: str, namespace: str = world.PROD, seconds: bool = False) -> Audited:
+    """Audit the shop, or another ``namespace``, as ``run_arguments`` has it."""
     with Recording(kubectl, PODS) as recording:
-        done = audit(kubectl, *run_arguments(image, *more, namespace=namespace), "--debug")
+        done = audit(kubectl, *run_arguments(image, *more, namespace=namespace, seconds=seconds), "--debug")
     complaints = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith("debug: "))
     assert done.stdout, complaints
     held_up.extend(map(float, HELD_UP.findall(done.stderr)))

@@ -25,10 +25,13 @@ INVISIBLE = (Dialect.IGNORES_IPV6, Dialect.SHARES_DIRECTIONS, Dialect.NAMES_OF_A
 
 
 def test_an_enforcer_of_the_specification_passes(spec, kubectl, image):
-    audited = run_audit(kubectl, image)
+    audited = run_audit(kubectl, image, seconds=True)
     assert wrong(kubectl, audited, Enforcement()) == []
     assert audited.code == 0, audited.report["findings"]
     assert left_behind(kubectl) == []
+    inside = {(cell["source"], cell["destination"]) for cell in audited.report["cells"] if cell["expected"] == "denied"}
+    workloads = [f"{world.PROD}/{name}" for name in ("api", "web")]
+    assert inside >= {(name, f"{name}-2") for name in workloads}, "what pods alike send each other is tried"
 
 
 def test_an_enforcer_that_rejects_passes(faulty, kubectl, image):

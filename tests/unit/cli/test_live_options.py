@@ -29,6 +29,7 @@ NOTHING = {
     "namespaces": (),
     "all_namespaces": False,
     "selector": None,
+    "one_per_class": False,
     "per_node": False,
     "all_pods": False,
     "in_place": False,
@@ -140,7 +141,13 @@ def test_a_host_without_an_address_is_told(monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "mode"),
-    [({}, Mode.ONE_PER_CLASS), ({"per_node": True}, Mode.PER_NODE), ({"all_pods": True}, Mode.ALL_PODS)],
+    [
+        ({}, Mode.TWO_PER_CLASS),
+        ({"one_per_class": True}, Mode.ONE_PER_CLASS),
+        ({"in_place": True}, Mode.ONE_PER_CLASS),
+        ({"per_node": True}, Mode.PER_NODE),
+        ({"all_pods": True}, Mode.ALL_PODS),
+    ],
 )
 def test_which_probe_pods(given, mode):
     assert read(all_namespaces=True, **given)[0].mode is mode

@@ -164,7 +164,9 @@ def check_promises(snapshot: Snapshot, request: ProbeRequest) -> None:
             assert {end.namespace for end in audited} & set(standing[identity.number])
         if request.mode is Mode.ONE_PER_CLASS and matrix.representative(identity.number).selectable:
             assert len(standing[identity.number]) == 1
-    if request.mode is not Mode.ONE_PER_CLASS:
+    if request.mode is Mode.TWO_PER_CLASS:
+        assert max(map(len, standing.values())) <= 2
+    elif request.mode is not Mode.ONE_PER_CLASS:
         check_nodes(snapshot, matrix, request, {(probe.node, matrix.class_of(probe.stands_for[0])) for probe in probes})
 
 
@@ -382,8 +384,17 @@ def test_nodes_that_one_per_class_leaves_out_are_named_and_per_node_adds_few():
     snapshot = cluster(*db, policies=[policy("prod/db", {"app": "db"}, ingress=[rule(pods({}))])])
     choice = choose(snapshot)
     assert by_name(choice) == {"prod/db-n1": ("n1", ("prod/db-n1", "prod/db-n2", "prod/db-n3"))}
-    assert choice.uncovered == (
+    assert "traffic between the 3 pods of prod/db-n1 is not probed" in choice.uncovered[0]
+    assert choice.uncovered[1:] == (
         "ingress policies on n2, n3 are not tested, no isolated probe pod runs there: --per-node does",
+    )
+    two = choose(snapshot, Mode.TWO_PER_CLASS)
+    assert by_name(two) == {
+        "prod/db-n1": ("n1", ("prod/db-n1", "prod/db-n3")),
+        "prod/db-n2": ("n2", ("prod/db-n2",)),
+    }
+    assert two.uncovered == (
+        "ingress policies on n3 are not tested, no isolated probe pod runs there: --per-node does",
     )
     per_node = choose(snapshot, Mode.PER_NODE)
     assert by_name(per_node) == {f"prod/db-{place}": (place, (f"prod/db-{place}",)) for place in ("n1", "n2", "n3")}
@@ -425,16 +436,14 @@ def test_per_node_takes_one_pod_that_tests_both_directions_rather_than_two():
 
 
 def test_per_node_takes_a_class_that_needs_a_second_one_anyway():
-    policies = [
-        policy("prod/aa", {"app": "aa"}, ingress=[rule(pods({}))]),
-        policy("prod/db", {"app": "db"}, ingress=[]),
-    ]
     nodes = ("n1", "n2", "n3")
     ends = [
         end for place in nodes for app in ("aa", "db") for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))
     ]
-    choice = choose(cluster(*ends, policies=policies), Mode.PER_NODE)
-    assert [probe.name for probe in choice.probe_pods] == ["prod/aa-n1", "prod/db-n2", "prod/db-n3"]
+    ends += on("n4", pod("prod/db-n4", {"app": "db"}))
+    from_aa = policy("prod/all", ingress=[rule(pods({"app": "aa"}))])
+    choice = choose(cluster(*ends, policies=[from_aa]), Mode.PER_NODE)
+    assert [probe.name for probe in choice.probe_pods] == ["prod/aa-n1", "prod/aa-n3", "prod/db-n2", "prod/db-n4"]
 
 
 def test_a_second_probe_pod_runs_on_another_node_where_it_can():
@@ -472,10 +481,15 @@ def test_traffic_within_a_class_takes_two_probe_pods():
     }
 
 
-def test_a_class_that_reaches_itself_needs_one_only():
+@pytest.mark.parametrize("mode", [Mode.TWO_PER_CLASS, Mode.PER_NODE])
+def test_a_class_that_no_policy_concerns_needs_one_only(mode):
     db = replicas("prod/db", 3, {"app": "db"}, node="n1")
-    choice = choose(cluster(*db, policies=[policy("prod/db", ingress=[rule(pods({}))])]), Mode.PER_NODE)
+    choice = choose(cluster(*db), mode)
     assert len(choice.probe_pods) == 1
+    assert choice.uncovered == ()
+    # What lets its pods reach each other would be tried by nobody.
+    choice = choose(cluster(*db, policies=[policy("prod/db", ingress=[rule(pods({"app": "db"}))])]), mode)
+    assert len(choice.probe_pods) == 2
     assert choice.uncovered == ()
 
 

@@ -211,7 +211,7 @@ def refusal(snapshot, **said):
 
 
 def test_more_probe_pods_than_are_allowed_are_refused_with_the_policy_that_makes_so_many():
-    assert len(plan_live(LiveSnapshot(BUSY), options()).probes) == 2
+    assert len(plan_live(LiveSnapshot(BUSY), options()).probes) == 3
     assert refusal(SPLIT) == (
         "this audit would create 129 probe pods in 3 namespaces, more than --max-probe-pods 100: policy evil/split "
         "tells too many "
@@ -219,6 +219,27 @@ def test_more_probe_pods_than_are_allowed_are_refused_with_the_policy_that_makes
         "with --max-probe-pods"
     )
     assert len(plan_live(LiveSnapshot(SPLIT), options(max_probe_pods=129)).probes) == 129
+
+
+REPLICATED = cluster(
+    *(pod(f"prod/{app}-{one}", {"app": app}, node=f"n{one}") for app in "abcd" for one in range(3)),
+    policies=[policy("prod/all", ingress=[rule(pods({"app": app})) for app in "abc"])],
+)
+"""Four groups of pods, on three nodes each."""
+
+
+def test_pods_alike_that_policies_concern_get_two_probe_pods_within_the_limit():
+    live = LiveSnapshot(REPLICATED)
+    assert len(plan_live(live, options()).probes) == 8
+    assert len(plan_live(live, options(mode=Mode.ONE_PER_CLASS)).probes) == 4
+    bounded = plan_live(live, options(max_probe_pods=6))
+    assert bounded.chosen, "those that notice most are chosen, and nothing is refused"
+    assert len(bounded.probes) <= 6
+    said = refusal(REPLICATED, max_probe_pods=6)
+    assert said.endswith(
+        "a second one shows what pods of one group send each other; leave it out by --one-per-class, or allow more "
+        "with --max-probe-pods"
+    )
 
 
 def test_a_number_beyond_all_measure_is_not_counted_to_the_end():
