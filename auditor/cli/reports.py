@@ -56,10 +56,10 @@ def scope_of(live: LiveOptions, options: AuditOptions) -> ReportScope:
             "ports": tuple(map(str, options.ports)),
         },
         {
-            "within-classes": ("yes",) if live.mode is not live.mode.ONE_PER_CLASS else (),
             "per-node": ("yes",) if live.mode in {live.mode.PER_NODE, live.mode.ALL_PODS} else (),
             "all-pods": ("yes",) if live.mode is live.mode.ALL_PODS else (),
             "probe-pods": () if live.in_place else ("yes",),
+            "seconds": ("yes",) if live.mode is not live.mode.ONE_PER_CLASS else (),
             "external": tuple(f"{host.name}:{port}" for host in live.externals for port in host.ports),
             "intent": () if live.intent is None else ("yes",),
         },

@@ -14,6 +14,7 @@ WIDENING = {
     "per-node": "--per-node or --all-pods",
     "all-pods": "--all-pods",
     "probe-pods": "probe pods in the place of --in-place",
+    "seconds": "the second probe pods that --one-per-class leaves out",
     "external": "the same --external",
     "intent": "--intent",
 }

@@ -348,8 +348,10 @@ def test_an_object_without_a_scope_that_can_be_read_is_replaced(cluster, tmp_pat
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("-A",), {"probe-pods": ["yes"]}),
-        (("-A", "--in-place", "--per-node"), {"per-node": ["yes"]}),
+        (("-A",), {"probe-pods": ["yes"], "seconds": ["yes"]}),
+        (("-A", "--one-per-class"), {"probe-pods": ["yes"]}),
+        (("-A", "--in-place"), {}),
+        (("-A", "--in-place", "--per-node"), {"per-node": ["yes"], "seconds": ["yes"]}),
         (
             (
                 "-n",
@@ -373,6 +375,7 @@ def test_an_object_without_a_scope_that_can_be_read_is_replaced(cluster, tmp_pat
                 "per-node": ["yes"],
                 "all-pods": ["yes"],
                 "probe-pods": ["yes"],
+                "seconds": ["yes"],
             },
         ),
     ],
