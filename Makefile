@@ -1,7 +1,7 @@
 # Every target does its own set-up: a virtual environment from requirements.lock and, when root on Debian, the packages the lab needs.
 # On a terminal it asks before it installs packages; YES=1 says yes, YES=0 no. Without a terminal it installs them, and says so.
 PYTHON := .venv/bin/python
-WORKERS ?= 4
+WORKERS ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help e2e-all e2e-kube-router demo test test-slow lint lab-matrix lab-matrix-all lab-trouble bench bench-brief bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
@@ -25,6 +25,7 @@ demo: setup ## audit the demo scenario on the embedded lab, with real packets, u
 	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
 
 test: setup ## run the tests
+	@$(PYTHON) -m compileall -q -j 2 auditor probes
 	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not alone" --ignore=tests/browser
 
 test-slow: setup-browser ## run the tests that take long or load the machine

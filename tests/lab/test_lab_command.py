@@ -97,8 +97,8 @@ def test_a_full_disk_is_exit_code_4_and_quiet_tells_no_progress(capsys):
     ("number", "phase"),
     [
         (signal.SIGINT, "setting up the lab"),
-        (signal.SIGTERM, "starting: "),
-        (signal.SIGINT, "probing: "),
+        slow(signal.SIGTERM, "starting: "),
+        slow(signal.SIGINT, "probing: "),
         (signal.SIGTERM, "retesting: "),
         slow(signal.SIGTERM, "setting up the lab"),
         slow(signal.SIGINT, "starting: "),

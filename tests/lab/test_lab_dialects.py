@@ -25,6 +25,7 @@ from tests.lab.lab_rig import (
     send,
     world,
 )
+from tests.marking import some
 
 pytestmark = pytest.mark.lab
 
@@ -137,7 +138,11 @@ DEPARTURES = [
 def in_turns(cases):
     """``cases`` in pieces for one lab each, named after the dialects in them."""
     pieces = [cases[first : first + PER_LAB] for first in range(0, len(cases), PER_LAB)]
-    return [pytest.param(piece, id=" ".join(dict.fromkeys(str(case[0]) for case in piece))) for piece in pieces]
+    marks = [[pytest.mark.slow] if number % 3 else [] for number in range(len(pieces))]
+    return [
+        pytest.param(piece, id=" ".join(dict.fromkeys(str(case[0]) for case in piece)), marks=marked)
+        for piece, marked in zip(pieces, marks, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("cases", in_turns(DEPARTURES))
@@ -199,7 +204,7 @@ OF_ONE_POD = [
 ]
 
 
-@pytest.mark.parametrize(("enforcer", "policies", "changed", "kept", "effect"), OF_ONE_POD)
+@pytest.mark.parametrize(("enforcer", "policies", "changed", "kept", "effect"), some(OF_ONE_POD, 3))
 async def test_about_one_pod_it_departs_for_that_pod_alone(enforcer, policies, changed, kept, effect):
     async with rigged(world(*policies)) as rig:
         opened, closed = rig.reaches, rig.is_silent
@@ -240,7 +245,8 @@ async def test_programming_anew_cancels_what_a_slow_enforcer_had_still_to_do():
 
 
 @pytest.mark.parametrize(
-    ("destination", "protocol"), [("10.244.1.11", "udp"), ("fd00:10:244:1::11", "tcp"), ("203.0.113.10", "udp")]
+    ("destination", "protocol"),
+    some([("10.244.1.11", "udp"), ("fd00:10:244:1::11", "tcp"), ("203.0.113.10", "udp")], 3),
 )
 async def test_flaky_drops_about_its_share_of_new_connections(destination, protocol):
     async with rigged(world(receive(EVERYTHING, app="db"))) as rig:

@@ -135,7 +135,7 @@ def reasons(results):
 
 
 @pytest.mark.parametrize("harm", [down, slow(gone)])
-@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+@pytest.mark.parametrize("enforcer", [slow("spec"), "enforces-nothing"])
 async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
     report = await audited(harm, enforcer)
     assert {result.result for result in concerned(report)} == {Result.INCONCLUSIVE}
@@ -152,7 +152,7 @@ async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
 
 
 @pytest.mark.parametrize(
-    "selection", [{"sources": (VICTIM,)}, {"destinations": (VICTIM,)}], ids=["source", "destination"]
+    "selection", [{"sources": (VICTIM,)}, slow({"destinations": (VICTIM,)})], ids=["source", "destination"]
 )
 async def test_nor_as_the_source_or_the_destination_alone(selection):
     report = await audited(down, "enforces-nothing", **selection)
@@ -160,7 +160,7 @@ async def test_nor_as_the_source_or_the_destination_alone(selection):
     assert of_report(report) == 3
 
 
-@pytest.mark.parametrize("at", ["probing", slow("trying silence again"), "counting datagrams"])
+@pytest.mark.parametrize("at", ["probing", slow("trying silence again"), slow("counting datagrams")])
 async def test_a_link_that_dies_in_the_middle_leaves_nothing_proven(at):
     report = await audited(down, "spec", at=at)
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
@@ -173,7 +173,7 @@ async def test_a_link_that_dies_before_the_first_pass_hides_no_leak():
     assert Result.MATCH not in {result.result for result in concerned(report)}
 
 
-@pytest.mark.parametrize(("harm", "end"), [(no_way_in, 1), (no_way_out, 0)])
+@pytest.mark.parametrize(("harm", "end"), [(no_way_in, 1), slow(no_way_out, 0)])
 async def test_each_direction_is_proven_by_itself(harm, end):
     report = await audited(harm, "enforces-nothing", ports=PORTS[:1])
     wrong = [result for result in concerned(report) if result.cell[end] == VICTIM]
@@ -185,7 +185,7 @@ async def test_each_direction_is_proven_by_itself(harm, end):
     ("protocol", "end", "place"),
     [
         (TCP, "source", "in"),
-        (UDP, "destination", "out"),
+        slow(UDP, "destination", "out"),
         *(
             slow(*each)
             for each in product([TCP, UDP], ["source", "destination"], ["in", "out", "new in", "new out"])
@@ -209,13 +209,14 @@ def no_large_datagrams(troubled):
     troubled.rules(troubled.index(VICTIM), f"chain large {{ {rule} }}")
 
 
+@pytest.mark.slow
 async def test_a_link_that_carries_small_datagrams_alone_proves_nothing_of_ours():
     report = await audited(no_large_datagrams, "enforces-nothing", destinations=(VICTIM,))
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
     assert Result.MATCH not in {result.result for result in denied}, reasons(denied)
 
 
-@pytest.mark.parametrize("protocol", [slow(TCP), UDP])
+@pytest.mark.parametrize("protocol", [slow(TCP), slow(UDP)])
 async def test_a_protocol_that_dies_in_the_middle_leaves_nothing_proven(protocol):
     report = await audited(losing_all(protocol, "in"), "spec", at="counting datagrams", destinations=(VICTIM,))
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
@@ -223,13 +224,14 @@ async def test_a_protocol_that_dies_in_the_middle_leaves_nothing_proven(protocol
     assert lost == {Result.INCONCLUSIVE}, reasons(denied)
 
 
-@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+@pytest.mark.parametrize("enforcer", ["spec", slow("enforces-nothing")])
 async def test_where_links_carry_both_protocols_nothing_is_in_doubt(enforcer):
     report = await audited(lambda _: None, enforcer)
     assert not reasons(report.cells)
     assert of_report(report) == (0 if enforcer == "spec" else 1)
 
 
+@pytest.mark.slow
 async def test_one_family_says_nothing_of_the_other():
     report = await audited(no_ipv6, "enforces-nothing")
     by_family = {
@@ -253,7 +255,7 @@ def nodes_apart(troubled):
         troubled.rules(index, "chain in { type filter hook prerouting priority -310; iifname uplink drop; }")
 
 
-@pytest.mark.parametrize("at", ["", "probing", slow("trying silence again"), slow("controls")])
+@pytest.mark.parametrize("at", ["", slow("probing"), slow("trying silence again"), slow("controls")])
 @pytest.mark.parametrize("enforcer", [slow("spec"), "enforces-nothing"])
 async def test_nodes_that_are_kept_apart_leave_no_denial_proven(enforcer, at):
     """Nothing that is allowed goes from node to node."""
@@ -285,7 +287,7 @@ def forwarding_nothing(troubled):
 
 @pytest.mark.parametrize(
     ("harm", "where"),
-    [(pods_apart, ["between pods of nodes n0 and n1"]), (forwarding_nothing, ["between pods on node n0"])],
+    [(pods_apart, ["between pods of nodes n0 and n1"]), slow(forwarding_nothing, ["between pods on node n0"])],
 )
 async def test_that_nodes_forward_nothing_is_told(harm, where):
     chosen = {"sources": ("a/db", "b/client"), "destinations": ("a/web", "b/web"), "ports": PORTS[:1]}
@@ -301,7 +303,7 @@ BETWEEN = {"sources": ("a/db",), "destinations": ("a/web",)}
 """From node n1 to n0; all of it denied, so that nothing audited shows that pods of these nodes reach each other."""
 
 
-@pytest.mark.parametrize("ports", [PORTS[:1], PORTS[1:]])
+@pytest.mark.parametrize("ports", [PORTS[:1], slow(PORTS[1:])])
 @pytest.mark.parametrize("enforcer", [slow("spec"), "enforces-nothing"])
 async def test_a_tunnel_that_is_blocked_proves_no_denial_where_others_may_use_it(enforcer, ports):
     """b/client and b/web, which no policy selects, try it, though nobody audits them."""
@@ -311,7 +313,7 @@ async def test_a_tunnel_that_is_blocked_proves_no_denial_where_others_may_use_it
     assert of_report(report) == 3
 
 
-@pytest.mark.parametrize("ports", [PORTS[:1], PORTS[1:]])
+@pytest.mark.parametrize("ports", [PORTS[:1], slow(PORTS[1:])])
 @pytest.mark.parametrize(("enforcer", "code"), [("spec", 0), ("enforces-nothing", 1)])
 async def test_a_tunnel_that_others_get_through_proves_denials(enforcer, code, ports):
     report = await audited(lambda _: None, enforcer, ports=ports, **BETWEEN)
@@ -328,6 +330,7 @@ async def test_a_pod_that_is_cut_off_itself_shows_nothing_about_a_tunnel():
     assert of_report(report) == 0
 
 
+@pytest.mark.slow
 async def test_where_outages_say_it_all_volunteers_that_suffer_from_them_leave_no_denial_without_a_verdict():
     """All pods are shut: a/db doesn't reach b/web on its own node, and nobody the other node."""
     chosen = {"sources": ("a/db",), "destinations": ("a/web", "b/web"), "ports": PORTS[:1]}
@@ -415,7 +418,7 @@ NOBODY_IN_OR_OUT = (BOTH_WAYS, policy(labelled(), INGRESS, EGRESS, name="none", 
 
 @pytest.mark.parametrize(
     ("harm", "policies", "code"),
-    [(all_apart, NOBODY_IN, 3), (lambda _: None, NOBODY_IN, 0), (all_apart, NOBODY_IN_OR_OUT, 0)],
+    [(all_apart, NOBODY_IN, 3), slow(lambda _: None, NOBODY_IN, 0), slow(all_apart, NOBODY_IN_OR_OUT, 0)],
     ids=["apart", "healthy", "nobody may try"],
 )
 async def test_nodes_that_reach_every_node_but_each_other_prove_no_denial(harm, policies, code):
@@ -437,7 +440,7 @@ def masquerading(troubled):
     troubled.rules(troubled.topology.nodes["n1"], chain)
 
 
-@pytest.mark.parametrize("harm", [masquerading, lambda _: None])
+@pytest.mark.parametrize("harm", [masquerading, slow(lambda _: None)])
 async def test_addresses_that_are_translated_between_pods_are_told(harm):
     """a/web lets a/db in by its labels, which stand for an address that a/web never sees."""
     policies = (receive(rule(pods(labelled(app="db"))), app="web"),)

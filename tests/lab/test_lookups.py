@@ -70,6 +70,7 @@ def test_who_forgot_dns_is_cut_off_and_who_resolves_all_the_same_is_a_leak():
     assert both.count(Observed.REFUSED) == 2
 
 
+@pytest.mark.slow
 def test_whose_lookups_are_allowed_and_go_unanswered_is_an_outage():
     right, lost = looked_up("demo", (), ("own-namespace-only",))
     prod = {

@@ -61,7 +61,7 @@ WHERE = {
 
 def shown(place):
     """Others like it are tried by ``make test``."""
-    return slow(place) if place in ("node node-2", "path node-1 and node-2") else place
+    return slow(place) if place in ("cluster", "node node-2", "path node-1 and node-2") else place
 
 
 @pytest.mark.parametrize("place", [shown(place) for place in WHERE])

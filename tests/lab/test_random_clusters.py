@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 EXPLAINED = (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
 UNTESTABLE = {NO_SCTP, UNDEFINED, ONLY_ITSELF}
 """Why nothing can tell of a policy though every pod takes part."""
-SEEDS = [*range(6), *map(slow, range(6, 30))]
+SEEDS = [*range(2), *map(slow, range(2, 30))]
 DIALECTS = [dialect for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY, Dialect.STALE)]
 
 
@@ -36,7 +36,7 @@ def nodes_of(snapshot) -> list[str]:
 TIERED = replace(LAB_SHAPE, policies=2, admin_policies=4)
 
 
-@pytest.mark.parametrize("seed", [0, 1, *map(slow, range(2, 10))])
+@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 10))])
 async def test_packets_agree_with_the_evaluator_with_all_tiers(seed):
     snapshot = random_snapshot(Random(seed), TIERED)
     async with Lab(snapshot, nodes=nodes_of(snapshot)) as lab:
@@ -56,7 +56,7 @@ async def test_packets_agree_with_the_evaluator(seed):
     assert conclude(report) is (Conclusion.INCONCLUSIVE if untestable else Conclusion.PASS)
 
 
-@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 8))])
+@pytest.mark.parametrize("seed", [*map(slow, range(8))])
 async def test_packets_agree_with_what_the_oracle_predicts_for_faulty_enforcers(seed):
     dice = Random(1000 + seed)
     snapshot = random_snapshot(dice, TIERED if seed % 2 else LAB_SHAPE)

@@ -27,7 +27,7 @@ from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, agent_at, trouble
 from tests.lab.lab_rig import INGRESS, NODES, ROOT, TCP, UDP, deny, world
 from tests.lab.troubled_lab import net_of, users_of
-from tests.marking import slow
+from tests.marking import slow, some
 from tests.unit.cli.audit_process import environment
 
 pytestmark = pytest.mark.lab
@@ -67,10 +67,10 @@ def kill_and_unplug(pid):
     ("harm", "selection"),
     [
         (kill, ()),
-        (hang, ()),
-        (kill_and_unplug, ()),
+        slow(hang, ()),
+        slow(kill_and_unplug, ()),
         (kill, ("--to", VICTIM)),
-        (kill, ("--from", VICTIM)),
+        slow(kill, ("--from", VICTIM)),
         slow(hang, ("--to", VICTIM)),
     ],
     ids=["killed", "hung", "unplugged", "killed-destination", "killed-source", "hung-destination"],
@@ -112,7 +112,7 @@ def test_who_came_after_the_end_is_nothing_that_it_left():
 MOMENTS = [random.Random(number).uniform(0.0, 2.6) for number in range(10)]
 
 
-@pytest.mark.parametrize("moment", [*MOMENTS[:5], *map(slow, MOMENTS[5:])], ids=lambda moment: f"{moment:.2f}s")
+@pytest.mark.parametrize("moment", [*MOMENTS[:2], *map(slow, MOMENTS[2:])], ids=lambda moment: f"{moment:.2f}s")
 def test_kill_of_the_audit_at_any_moment_leaves_nothing(moment, tmp_path):
     mounts = Path("/proc/self/mountinfo").read_text().count("\n")
     with trouble(*SHORT, "--output-file", tmp_path / "report", cwd=tmp_path) as run:
@@ -134,7 +134,7 @@ SIGNALS = [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", 
 @pytest.mark.parametrize(
     ("numbers", "moment"),
     [
-        *((numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS) if len(numbers) == 1),
+        *some((numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS) if len(numbers) == 1),
         *(slow(numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS) if len(numbers) > 1),
         *(slow(numbers, MOMENTS[1 - place % 2]) for place, numbers in enumerate(SIGNALS)),
         *(slow(numbers, moment) for numbers, moment in zip(SIGNALS, MOMENTS[2:], strict=False)),
@@ -192,6 +192,8 @@ COVERED_BY_OTHERS = (
     'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
 )
 """Two circumstances at once, each of which is tried by itself, or one that is milder or rarer than another."""
+TRIED_AT_ONCE = ('"$@" >/dev/full', '"$@" 2>&-', 'ulimit -n 16; exec "$@"')
+"""The others are for ``make test-slow``."""
 ABOUT_PROGRESS = ('"$@" 2>&-', '"$@" 2>/dev/full')
 
 
@@ -202,7 +204,7 @@ def quiet_or_telling():
         if circumstances[0] in COVERED_BY_OTHERS:
             yield slow(quiet, *circumstances)
         else:
-            yield quiet, *circumstances
+            yield (quiet, *circumstances) if circumstances[0] in TRIED_AT_ONCE else slow(quiet, *circumstances)
             yield slow(not quiet, *circumstances)
 
 
@@ -242,7 +244,7 @@ def test_modules_in_the_working_directory_are_none_of_ours(tmp_path):
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root"
 )
-@pytest.mark.parametrize("processes", [1, *map(slow, (2, 4, 6)), 8, slow(10), 40])
+@pytest.mark.parametrize("processes", [*map(slow, (1, 2, 4, 6)), 8, *map(slow, (10, 40))])
 def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     user = str(1_000_000 + os.getpid() * 10 + processes % 10)  # nobody else's, so that nobody else's processes count
     become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
@@ -266,7 +268,7 @@ def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     [
         slow("slow:3", ("--late-isolation", "20"), 0, "PASS  "),
         ("slow:3", (), 1, "FAIL  "),
-        ("slow:30", ("--settle", "2"), 1, "FAIL  "),
+        slow("slow:30", ("--settle", "2"), 1, "FAIL  "),
         slow("flaky:0.3", (), 1, "FAIL  "),
         slow("flaky:0.9", (), 1, "FAIL  "),
     ],
@@ -298,7 +300,7 @@ BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 """Ends with the tests, also where they are killed: what goes on for ever would slow down everything else for ever."""
 
 
-@pytest.mark.parametrize("times", [1, slow(4)])
+@pytest.mark.parametrize("times", [*map(slow, (1, 4))])
 def test_a_busy_machine_makes_no_verdict_wrong(times):
     busy = []
     try:

@@ -68,9 +68,9 @@ SHOWN_SOONER_BY = {
 
 
 def scenarios_by_turns():
-    """Every second one is a slow test. ``make lab-matrix`` tries all of them, on the ports that an audit chooses."""
+    """Most of them are slow tests. ``make lab-matrix`` tries all of them, on the ports that an audit chooses."""
     for number, name in enumerate(scenarios.with_truth()):
-        yield slow(name) if number % 2 else name
+        yield slow(name) if number % 6 else name
 
 
 @pytest.mark.parametrize("name", list(scenarios_by_turns()))
@@ -129,16 +129,16 @@ SOME_OF_TIERS = {Dialect.IGNORES_ADMIN, Dialect.PASS_IS_DENY}
 
 
 def dialects_with_scenarios():
-    """Every dialect with a scenario that shows it; those about tiers mostly in ``make test-slow``, and every second one
-    of the others.
+    """Every dialect with a scenario that shows it; those about tiers mostly in ``make test-slow``, and most of the
+    others.
     """
     for number, dialect in enumerate(Dialect):
         if dialect in SHOWN_SOONER_BY:
-            yield (slow if number % 2 else pytest.param)(dialect, SHOWN_SOONER_BY[dialect])
+            yield (slow if number % 4 else pytest.param)(dialect, SHOWN_SOONER_BY[dialect])
         elif dialect in OF_TIERS - SOME_OF_TIERS:
             yield slow(dialect, SHOWN_BY[dialect])
         elif dialect is not Dialect.SLOW:
-            yield dialect, SHOWN_BY.get(dialect, "demo")
+            yield (slow if number % 3 else pytest.param)(dialect, SHOWN_BY.get(dialect, "demo"))
 
 
 @pytest.mark.parametrize(("dialect", "name"), list(dialects_with_scenarios()))
@@ -156,9 +156,8 @@ async def test_every_dialect_is_found_exactly_where_its_definition_says(dialect,
 @pytest.mark.parametrize(
     "dialect",
     [
-        *map(slow, (Dialect.ENFORCES_NOTHING, Dialect.STATELESS)),
+        *map(slow, (Dialect.ENFORCES_NOTHING, Dialect.STATELESS, Dialect.ISOLATES_BOTH_DIRECTIONS)),
         Dialect.IGNORES_EGRESS,
-        Dialect.ISOLATES_BOTH_DIRECTIONS,
     ],
 )
 async def test_a_dialect_on_one_node_is_found_there_and_nowhere_else(dialect):
@@ -190,6 +189,7 @@ async def test_a_slow_enforcer_is_waited_for():
     assert told, facts
 
 
+@pytest.mark.slow
 async def test_an_enforcer_slower_than_the_settle_time_is_found():
     scenario = scenarios.read("demo")
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
@@ -198,6 +198,7 @@ async def test_an_enforcer_slower_than_the_settle_time_is_found():
     assert judgement.found
 
 
+@pytest.mark.slow
 async def test_without_retests_flaky_drops_would_be_called_outages():
     """The check on the check: what the retests are for."""
     scenario = scenarios.read("demo")

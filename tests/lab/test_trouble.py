@@ -118,14 +118,14 @@ async def test_every_namespace_of_a_lab_is_found(monkeypatch):
 @pytest.mark.parametrize(
     "name",
     [
-        "agent killed",
+        slow("agent killed"),
         slow("agent stopped for a while"),
-        "clock wrong",
+        slow("clock wrong"),
         "disk full",
         slow("descriptors short"),
         slow("new connections dead"),
         slow("output torn"),
-        "none",
+        slow("none"),
     ],
 )
 def test_an_audit_in_trouble_says_nothing_wrong(name):

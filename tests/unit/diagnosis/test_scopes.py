@@ -24,7 +24,7 @@ from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from tests.lab import confusion
 from tests.lab.naming import World, seen
-from tests.marking import slow
+from tests.marking import slow, some
 from tests.oracle import evaluator as oracle
 from tests.oracle.clusters import cluster, pod, policy
 from tests.oracle.matching import Packet
@@ -91,7 +91,7 @@ def named(world, results):
 
 @pytest.mark.parametrize(
     ("dialect", "kind"),
-    [pair for pair in product(DIALECTS, INSIDE) if pair != (Dialect.IGNORES_UDP, ScopeKind.PROTOCOL)],
+    some(pair for pair in product(DIALECTS, INSIDE) if pair != (Dialect.IGNORES_UDP, ScopeKind.PROTOCOL)),
 )
 def test_a_fault_in_any_scope_is_named_also_where_half_of_the_cells_say_nothing(dialect, kind):
     fault = Fault(dialect, Scope(kind, NAMES[kind]))

@@ -23,6 +23,7 @@ from auditor.policy.evaluator import evaluate
 from tests.lab import scenarios
 from tests.lab.confusion import observe, run
 from tests.lab.naming import FOUND, World, injected, is_named, seen
+from tests.marking import some
 
 ROUNDS = 20
 
@@ -262,7 +263,7 @@ def test_an_ip_block_that_skips_pods_is_said_to_be_no_fault():
 
 
 @pytest.mark.parametrize("enforcer", ["ignores-namespace-selector", "label-key-only", "ignores-ports", "ignores-udp"])
-@pytest.mark.parametrize("seed", [7, 8, 9])
+@pytest.mark.parametrize("seed", some([7, 8, 9], 3))
 def test_probes_on_which_ties_part_lead_from_one_cell_to_the_truth(enforcer, seed):
     world = World.random(seed)
     _, results = told(world, enforcer)

@@ -14,7 +14,7 @@ from auditor.model.dialect import OF_TIERS, Dialect, Enforcement, Enforcer
 from auditor.model.policy import Direction
 from auditor.model.snapshot import EndpointKind, Family
 from auditor.model.verdict import Verdict
-from tests.marking import slow
+from tests.marking import slow, some
 from tests.oracle import evaluator as oracle
 from tests.strategies import LAB_SHAPE, boundaries_in_policies, random_policies, random_snapshot
 
@@ -61,7 +61,7 @@ def is_among(allowance, other, cell):
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, FEW), slow(FEW, MANY)])
-@pytest.mark.parametrize("dialect", sorted(set(Dialect) - HOOKS))
+@pytest.mark.parametrize("dialect", some(sorted(set(Dialect) - HOOKS), 3))
 def test_agrees_with_the_oracle(dialect, first, count):
     seen = set()
     for seed in range(first, first + count):

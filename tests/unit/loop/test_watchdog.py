@@ -4,6 +4,8 @@ import asyncio
 import gc
 import time
 
+import pytest
+
 from auditor.loop.apart import apart
 from auditor.loop.watchdog import BOUND, Watchdog
 
@@ -52,6 +54,7 @@ async def test_work_apart_is_no_block():
     assert watchdog.longest.computing < BOUND
 
 
+@pytest.mark.slow
 async def test_what_work_apart_computes_does_not_hold_up_the_loop_but_its_collections_do():
     def collect():
         kept = [[] for _ in range(500_000)]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 TESTS = """
 import asyncio
@@ -47,6 +49,7 @@ def test_without_a_loop():
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_holds_up_its_loop_fails(tmp_path):
     path = tmp_path / "test_loops.py"
     path.write_text(TESTS, encoding="utf-8")

@@ -343,6 +343,7 @@ def test_end(prober, ending):
         assert prober.process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_controller_that_reads_nothing_blocks_nobody(server, prober, ports):
     """Results pile up until attempts pause; listeners go on; and in the end no result is missing."""
     tens = 5_000

@@ -148,6 +148,7 @@ async def test_cancelled_while_probing():
     assert len(agents.channels) == 3
 
 
+@pytest.mark.slow
 async def test_twenty_thousand_attempts_in_one_batch():
     agents = Agents(2, 1)
     (port,) = agents.ports["p/1"]

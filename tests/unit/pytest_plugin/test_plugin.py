@@ -106,6 +106,7 @@ def test_cell(shop, netpol_cell):
     )
 
 
+@pytest.mark.slow
 def test_no_cluster_named_or_to_be_had_is_never_a_pass(pytester):
     pytester.makepyfile(
         """

@@ -34,6 +34,7 @@ def imported_by(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_way_of_others():
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path
