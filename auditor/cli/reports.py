@@ -56,7 +56,7 @@ def scope_of(live: LiveOptions, options: AuditOptions) -> ReportScope:
             "ports": tuple(map(str, options.ports)),
         },
         {
-            "per-node": ("yes",) if live.mode in {live.mode.PER_NODE, live.mode.ALL_PODS} else (),
+            "per-node": ("yes",) if live.mode.is_everywhere else (),
             "all-pods": ("yes",) if live.mode is live.mode.ALL_PODS else (),
             "probe-pods": () if live.in_place else ("yes",),
             "seconds": ("yes",) if live.mode is not live.mode.ONE_PER_CLASS else (),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import indent
 
-from auditor.model.admin_policy import EVERY_LABEL, Action, AdminPeer, AdminPolicy, AdminRule
+from auditor.model.admin_policy import CURRENT, EVERY_LABEL, NAMED_DEFAULT, Action, AdminPeer, AdminPolicy, AdminRule
 from auditor.model.labels import LabelSelector
 from auditor.model.notation import SIDES, scalar, selector_yaml
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import FIRST_PORT, LAST_PORT
 
-CURRENT = "ClusterNetworkPolicy"
-VERSIONS = {CURRENT: "v1beta1", "AdminNetworkPolicy": "v1alpha1", "BaselineAdminNetworkPolicy": "v1alpha1"}
+VERSIONS = {CURRENT: "v1beta1", "AdminNetworkPolicy": "v1alpha1", NAMED_DEFAULT: "v1alpha1"}
 
 
 def admin_rule_yaml(rule: AdminRule, kind: str, direction: Direction) -> str:

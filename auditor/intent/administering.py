@@ -9,12 +9,21 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from auditor.intent.admin_notation import CURRENT, admin_policy_yaml, admin_rule_yaml
+from auditor.intent.admin_notation import admin_policy_yaml, admin_rule_yaml
 from auditor.intent.causes import Cause
 from auditor.intent.drafts import Draft, ends_of
 from auditor.intent.notation import object_name, peers_for
 from auditor.intent.resolved_intent import ResolvedIntent
-from auditor.model.admin_policy import EVERY_LABEL, Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
+from auditor.model.admin_policy import (
+    CURRENT,
+    EVERY_LABEL,
+    NAMED_DEFAULT,
+    Action,
+    AdminPeer,
+    AdminPolicy,
+    AdminRule,
+    AdminTier,
+)
 from auditor.model.intent import Edit, IntentRule
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol
@@ -134,7 +143,7 @@ def _beside(
     mine = _peers(resolved, ends_of(rule, direction)[0], incoming=True)
     tier = [each for each in resolved.snapshot.admin_policies if each.tier is policy.tier]
     free = set(range(policy.priority)) - {each.priority for each in tier}
-    if len(mine) != 1 or not free or policy.kind == "BaselineAdminNetworkPolicy":
+    if len(mine) != 1 or not free or policy.kind == NAMED_DEFAULT:
         return
     taken = {each.name for each in resolved.snapshot.admin_policies}
     called = unused_name(object_name(rule.name), taken)

@@ -16,6 +16,8 @@ from auditor.model.policy import Direction, IPBlock, PolicyPort
 
 HIGHEST_PRIORITY, LOWEST_PRIORITY = 0, 1000
 EVERY_LABEL = LabelSelector()
+CURRENT = "ClusterNetworkPolicy"
+"""The kind that stands for all tiers; the others are its elders."""
 NAMED_DEFAULT = "BaselineAdminNetworkPolicy"
 """The kind of which a cluster has one at most, called ``default``."""
 

@@ -16,6 +16,7 @@ from auditor.model.admin_policy import (
     EVERY_LABEL,
     HIGHEST_PRIORITY,
     LOWEST_PRIORITY,
+    NAMED_DEFAULT,
     Action,
     AdminPeer,
     AdminPolicy,
@@ -82,7 +83,7 @@ def read_admin_policy(fields: Fields, _: str, name: str) -> AdminPolicy:
     check_name(metadata, name)
     if metadata.value.get("namespace"):
         metadata.note(f"a {kind} is in no namespace: remove it", "namespace")
-    if kind == "BaselineAdminNetworkPolicy" and name not in ("default", ""):
+    if kind == NAMED_DEFAULT and name not in ("default", ""):
         metadata.note("a BaselineAdminNetworkPolicy must be called default: there is one in a cluster", "name")
     spec = fields.section("spec")
     own = () if dialect.tier else ("tier",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from auditor.model.admin_policy import AdminPolicy, AdminTier
+from auditor.model.admin_policy import CURRENT, NAMED_DEFAULT, AdminPolicy, AdminTier
 from auditor.model.errors import Problem
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import UnknownPolicy
@@ -51,8 +51,8 @@ def unknown_admin_policy(first: AdminPolicy, second: AdminPolicy, why: str) -> U
 def tier_of(fields: Fields, kind: str) -> AdminTier:
     """The tier that the policy ``fields`` of ``kind`` is in; the mightier one where that can't be read."""
     spec = fields.value.get("spec")
-    tier = spec.get("tier") if isinstance(spec, dict) and kind == "ClusterNetworkPolicy" else None
-    baseline = kind == "BaselineAdminNetworkPolicy" or tier == AdminTier.BASELINE
+    tier = spec.get("tier") if isinstance(spec, dict) and kind == CURRENT else None
+    baseline = kind == NAMED_DEFAULT or tier == AdminTier.BASELINE
     return AdminTier.BASELINE if baseline else AdminTier.ADMIN
 
 

@@ -46,6 +46,11 @@ class Mode(StrEnum):
     ALL_PODS = "all-pods"
     """One for each audited pod; the others still by class."""
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether each node where policies isolate audited pods gets one."""
+        return self in {Mode.PER_NODE, Mode.ALL_PODS}
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
@@ -188,7 +193,7 @@ def put_in_place(
         ((one, model) for one in classes for model in models.of_class[one.number]), key=lambda pair: pair[1].name
     )
     placed = [model if request.can_use(model.node) else replace(model, node="") for _, model in chosen]
-    names = unique_names(placed, by_node=request.mode in {Mode.PER_NODE, Mode.ALL_PODS})
+    names = unique_names(placed, by_node=request.mode.is_everywhere)
     probe_pods = []
     given: dict[tuple[int, str], str] = {}
     for (pod_class, model), place, name in zip(chosen, placed, names, strict=True):

@@ -15,12 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from auditor.model.ports import Protocol
 from auditor.model.words import pluralize
 from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.batches import Attempt, Loss
 from auditor.probing.session import Health
+
+Tried = TypeVar("Tried")
 
 LAG_SHARE = 1 / 3
 """The share of the timeout above which an agent that stood still explains silence at its site."""
@@ -127,6 +130,12 @@ def tries_needed(share: float) -> int:
     at least.
     """
     return max(2, math.ceil(math.log2(MISSED) / math.log2(max(1e-9, min(share, unbearable())))))
+
+
+def in_turns(times: Mapping[Tried, int]) -> list[Tried]:
+    """What is to be tried once more so many ``times``: each once, then each that is to be tried twice, and so on."""
+    turns = range(max(times.values(), default=0))
+    return [each for turn in turns for each, wanted in times.items() if turn < wanted]
 
 
 def unbearable() -> float:

@@ -53,7 +53,7 @@ from auditor.probing.controls import Controls, control_of
 from auditor.probing.crossings import NO_VOLUNTEERS, Crossings, Volunteers
 from auditor.probing.datagrams import DatagramCounts, sent_again
 from auditor.probing.denials import Denials
-from auditor.probing.disruptions import told
+from auditor.probing.disruptions import in_turns, told
 from auditor.probing.first_moments import going_on, no_newcomers, open_at_first, told_of_newcomers
 from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, Links, neighbours
@@ -83,10 +83,10 @@ one in three.
 """
 SECOND_LOOKS = 6
 """How often it is tried to have silence that stands for a denial met often enough."""
-FURTHER_ENDINGS = 2
-"""How often the probing ends again where so much got lost meanwhile that it has to be met more often."""
 SECOND_SECONDS = 0.65
 """How long the first of these lasts, where answers come quickly enough and the timeout is no shorter."""
+FURTHER_ENDINGS = 2
+"""How often the probing ends again where so much got lost meanwhile that silence has to be met more often."""
 FEW_RELAPSES = 20
 """For how many connections that were closed late one may have changed its answer again: an enforcer that lets some
 through now and then has more of these.
@@ -400,16 +400,10 @@ class _ProbeRun:
             seconds = self._options.timeout
         for look in range(SECOND_LOOKS):
             missing = await self._computed(self._silences_missing)
-            cells = [
-                cell
-                for turn in range(max(missing.values(), default=0))
-                for cell, times in missing.items()
-                if turn < times
-            ]
-            if not cells:
+            if not missing:
                 self._silences_met = self._denials.silences
                 return look > 0
-            await self._again("trying silence again", cells, FIRST_PAUSE, seconds)
+            await self._again("trying silence again", in_turns(missing), FIRST_PAUSE, seconds)
             leaks = [
                 cell
                 for cell, times in missing.items()

@@ -21,7 +21,7 @@ from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Listener, Origin, agrees, wants_retest
-from auditor.probing.disruptions import MOST_LOST, in_vain, packets, tries_needed, unbearable
+from auditor.probing.disruptions import MOST_LOST, in_turns, in_vain, packets, tries_needed, unbearable
 from auditor.probing.merging import DENIALS, decisive, observe, relapsed
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.service_routes import Proof, ServiceTry, Translating, control_of, taking_part
@@ -222,9 +222,7 @@ class _ServiceRun:
             missing = self._silences_missing(self._silences)
             if not missing:
                 break
-            turns = range(max(missing.values()))
-            silent = [cell for turn in turns for cell, times in missing.items() if turn < times]
-            await self._fire(silent, self._options.timeout, FIRST_PAUSE)
+            await self._fire(in_turns(missing), self._options.timeout, FIRST_PAUSE)
             leaks = [
                 cell
                 for cell, times in missing.items()

@@ -216,7 +216,8 @@ async def test_a_link_that_carries_small_datagrams_alone_proves_nothing_of_ours(
     assert Result.MATCH not in {result.result for result in denied}, reasons(denied)
 
 
-@pytest.mark.parametrize("protocol", [slow(TCP), slow(UDP)])
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", [TCP, UDP])
 async def test_a_protocol_that_dies_in_the_middle_leaves_nothing_proven(protocol):
     report = await audited(losing_all(protocol, "in"), "spec", at="counting datagrams", destinations=(VICTIM,))
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]

@@ -56,7 +56,8 @@ async def test_packets_agree_with_the_evaluator(seed):
     assert conclude(report) is (Conclusion.INCONCLUSIVE if untestable else Conclusion.PASS)
 
 
-@pytest.mark.parametrize("seed", [*map(slow, range(8))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
 async def test_packets_agree_with_what_the_oracle_predicts_for_faulty_enforcers(seed):
     dice = Random(1000 + seed)
     snapshot = random_snapshot(dice, TIERED if seed % 2 else LAB_SHAPE)

@@ -300,7 +300,8 @@ BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 """Ends with the tests, also where they are killed: what goes on for ever would slow down everything else for ever."""
 
 
-@pytest.mark.parametrize("times", [*map(slow, (1, 4))])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 4])
 def test_a_busy_machine_makes_no_verdict_wrong(times):
     busy = []
     try:

@@ -18,7 +18,7 @@ from auditor.run.audit import audit
 from auditor.run.planning import AuditOptions
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY, NEVER, PATIENCE, PATIENT, SLOW_START, audit_under, was_disturbed
-from tests.marking import slow
+from tests.marking import slow, some
 
 pytestmark = pytest.mark.lab
 
@@ -67,13 +67,8 @@ SHOWN_SOONER_BY = {
 """A scenario with fewer cells than the demo, for dialects that the demo shows as well."""
 
 
-def scenarios_by_turns():
-    """Most of them are slow tests. ``make lab-matrix`` tries all of them, on the ports that an audit chooses."""
-    for number, name in enumerate(scenarios.with_truth()):
-        yield slow(name) if number % 6 else name
-
-
-@pytest.mark.parametrize("name", list(scenarios_by_turns()))
+# ``make lab-matrix`` tries all of them, on the ports that an audit chooses.
+@pytest.mark.parametrize("name", some(scenarios.with_truth(), 6))
 async def test_packets_agree_with_the_truth_table(name):
     scenario = scenarios.read(name)
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:

@@ -7,12 +7,10 @@ from typing import Any
 
 from auditor.cluster.kubernetes.admin_policies import ServedKind
 from auditor.cluster.kubernetes.policies import selector_manifest
-from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule
+from auditor.model.admin_policy import CURRENT, NAMED_DEFAULT, Action, AdminPeer, AdminPolicy, AdminRule
 from auditor.model.labels import Labels
 from auditor.model.policy import PolicyPort
 from auditor.parsing.admin_policy import GROUP
-
-NEW = "ClusterNetworkPolicy"
 
 
 def admin_policy_manifest(
@@ -22,10 +20,10 @@ def admin_policy_manifest(
 
     Its peers are known by labels of pods.
     """
-    is_new = served.kind == NEW
+    is_new = served.kind == CURRENT
     spec = {
         **({"tier": str(policy.tier)} if is_new else {}),
-        **({} if served.kind == "BaselineAdminNetworkPolicy" else {"priority": policy.priority}),
+        **({} if served.kind == NAMED_DEFAULT else {"priority": policy.priority}),
         "subject": _pods(AdminPeer(policy.namespace_selector, policy.pod_selector)),
         **({"ingress": [_rule(rule, "from", is_new=is_new) for rule in policy.ingress]} if policy.ingress else {}),
         **({"egress": [_rule(rule, "to", is_new=is_new) for rule in policy.egress]} if policy.egress else {}),

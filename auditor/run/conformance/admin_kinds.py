@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from auditor.model.admin_policy import HIGHEST_PRIORITY, LOWEST_PRIORITY, NAMED_DEFAULT, Action, AdminPolicy, AdminTier
+from auditor.model.admin_policy import (
+    CURRENT,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    NAMED_DEFAULT,
+    Action,
+    AdminPolicy,
+    AdminTier,
+)
 
-NEW, OLD = "ClusterNetworkPolicy", "AdminNetworkPolicy"
+OLD = "AdminNetworkPolicy"
 
 
 def in_served_kinds(policies: Sequence[AdminPolicy], served: Collection[str]) -> tuple[AdminPolicy, ...] | None:
@@ -25,8 +33,8 @@ def in_served_kinds(policies: Sequence[AdminPolicy], served: Collection[str]) ->
 def _as_served(policy: AdminPolicy, served: Collection[str]) -> AdminPolicy | None:
     if policy.kind in served:
         return policy
-    if NEW in served:
-        return replace(policy, kind=NEW)
+    if CURRENT in served:
+        return replace(policy, kind=CURRENT)
     if policy.tier is AdminTier.ADMIN:
         return replace(policy, kind=OLD) if OLD in served else None
     passes = any(rule.action is Action.PASS for rule in (*policy.ingress, *policy.egress))

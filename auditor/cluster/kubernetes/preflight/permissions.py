@@ -122,14 +122,18 @@ async def _missing(api: ApiServer, namespace: str, needed: Sequence[Right]) -> t
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
     rules = decode(await api.send("POST", question, body), RulesReview, api, question).status.resource_rules
     open_ones = [right for right in needed if not any(rule.gives(right) for rule in rules)]
-    allowed = await asyncio.gather(*(_may(api, namespace, right) for right in open_ones))
-    return tuple(right for right, may in zip(open_ones, allowed, strict=True) if not may)
+    return await _refused(api, namespace, open_ones)
+
+
+async def _refused(api: ApiServer, namespace: str, rights: Sequence[Right]) -> tuple[Right, ...]:
+    """Those of ``rights`` that we don't have in ``namespace``, empty for what stands in none, each asked about."""
+    allowed = await asyncio.gather(*(_may(api, namespace, right) for right in rights))
+    return tuple(right for right, may in zip(rights, allowed, strict=True) if not may)
 
 
 async def missing_in_cluster(api: ApiServer, needed: Sequence[Right]) -> tuple[Right, ...]:
     """Those of ``needed`` that we don't have, on what stands in no namespace."""
-    allowed = await asyncio.gather(*(_may(api, "", right) for right in needed))
-    return tuple(right for right, may in zip(needed, allowed, strict=True) if not may)
+    return await _refused(api, "", needed)
 
 
 async def unreadable(api: ApiServer, namespaces: Sequence[str]) -> str:

@@ -84,14 +84,9 @@ def _keeping(item: Leftover) -> str:
 
 async def _delete(api: ApiServer, item: Leftover) -> ClusterError | None:
     """Delete ``item``; why it could not be. Whatever took its place is no reason, unless its version counts."""
-    group, resource, named = KINDS[item.kind]
-    group = item.group or group
-    path = (
-        f"{group}/namespaces/{item.namespace}/{resource}/{item.name}"
-        if item.namespace
-        else f"{group}/{resource}/{item.name}"
-    )
-    question = Question(path, "delete", named, f" in namespace {item.namespace}" if item.namespace else f" {item.name}")
+    listed = listing(item.kind, item.namespace, item.group)
+    where = listed.where if item.namespace else f" {item.name}"
+    question = Question(f"{listed.path}/{item.name}", "delete", listed.resource, where)
     try:
         with suppress(NotFoundError):
             await api.send("DELETE", question, delete_options(uid=item.uid, version=item.version))
